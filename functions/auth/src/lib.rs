@@ -1,0 +1,1 @@
+//! Sign-up, sign-in and sessions in front of Supabase Auth.

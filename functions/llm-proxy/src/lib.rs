@@ -1,0 +1,1 @@
+//! The OpenAI-compatible proxy in front of LLM providers.

@@ -1,0 +1,1 @@
+//! An LLM provider for development: deterministic tokens, faults on request.

@@ -1,0 +1,1 @@
+//! The part of Supabase the edge uses, over a local PostgreSQL.

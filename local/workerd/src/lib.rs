@@ -1,0 +1,1 @@
+//! Runs the Worker in workerd: ES modules, configuration, process.

@@ -1,0 +1,130 @@
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use http::{Response, StatusCode};
+use serde_json::{Map, Value, json};
+
+use crate::Problem;
+
+/// The shape of an error's body, which the route decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    /// RFC 9457, `application/problem+json`.
+    ProblemJson,
+    /// `{"error": {"message", "type", "param", "code"}}`, as OpenAI's clients parse it.
+    OpenAi,
+    /// `{"error", "error_description"}`, RFC 6749 section 5.2.
+    OAuth,
+}
+
+impl Dialect {
+    /// The problem as a response.
+    pub(crate) fn render(self, problem: Problem, request_id: &str) -> Response<Bytes> {
+        let (media_type, body) = match self {
+            Self::ProblemJson => ("application/problem+json", problem_json(&problem, request_id)),
+            Self::OpenAi => ("application/json", openai_error(&problem)),
+            Self::OAuth => ("application/json", oauth_error(&problem)),
+        };
+        let mut response = Response::new(Bytes::from(body.to_string()));
+        *response.status_mut() =
+            StatusCode::from_u16(problem.kind.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        *response.headers_mut() = problem.headers;
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        response
+    }
+}
+
+fn problem_json(problem: &Problem, request_id: &str) -> Value {
+    let mut body = Map::new();
+    body.insert("type".into(), problem.kind.type_uri().into());
+    body.insert("title".into(), problem.kind.title.into());
+    body.insert("status".into(), problem.kind.status.into());
+    if let Some(detail) = &problem.detail {
+        body.insert("detail".into(), detail.as_str().into());
+    }
+    if !problem.violations.is_empty() {
+        let errors = problem.violations.iter();
+        body.insert("errors".into(), errors.map(|v| json!({"pointer": v.pointer, "detail": v.detail})).collect());
+    }
+    body.insert("request_id".into(), request_id.into());
+    Value::Object(body)
+}
+
+pub(crate) fn openai_error(problem: &Problem) -> Value {
+    json!({"error": {
+        "message": problem.message(),
+        "type": openai_type(problem.kind.status),
+        "param": problem.violations.first().map(|violation| openai_param(&violation.pointer)),
+        "code": problem.kind.code(),
+    }})
+}
+
+/// `/messages/0/role` as OpenAI writes it: `messages[0].role`.
+fn openai_param(pointer: &str) -> String {
+    let mut param = String::new();
+    for segment in pointer.trim_start_matches('/').split('/') {
+        match segment.parse::<usize>() {
+            Ok(index) => param.extend(["[", &index.to_string(), "]"]),
+            Err(_) if param.is_empty() => param.push_str(segment),
+            Err(_) => param.extend([".", segment]),
+        }
+    }
+    param
+}
+
+fn openai_type(status: u16) -> &'static str {
+    match status {
+        401 => "authentication_error",
+        403 => "permission_error",
+        429 => "rate_limit_error",
+        400..=499 => "invalid_request_error",
+        _ => "server_error",
+    }
+}
+
+fn oauth_error(problem: &Problem) -> Value {
+    let error = match problem.kind.status {
+        401 => "invalid_client",
+        503 => "temporarily_unavailable",
+        500..=599 => "server_error",
+        _ => "invalid_request",
+    };
+    json!({"error": error, "error_description": problem.message()})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kinds;
+
+    fn body(problem: Problem, dialect: Dialect) -> Value {
+        serde_json::from_slice(problem.into_response(dialect, "r-1").body()).unwrap()
+    }
+
+    #[test]
+    fn problem_json_names_type_status_detail_places_and_request() {
+        let problem = Problem::new(kinds::INVALID_REQUEST).detail("One value is wrong.").at("/model", "a string");
+        assert_eq!(
+            body(problem, Dialect::ProblemJson),
+            json!({"type": "/problems/invalid-request", "title": "A value in the request is not allowed", "status": 400,
+                   "detail": "One value is wrong.", "errors": [{"pointer": "/model", "detail": "a string"}], "request_id": "r-1"})
+        );
+    }
+
+    #[test]
+    fn the_openai_dialect_has_message_type_param_and_code() {
+        let problem = Problem::new(kinds::INVALID_REQUEST).at("/messages/0/role", "must be a string");
+        assert_eq!(
+            body(problem, Dialect::OpenAi),
+            json!({"error": {"message": "must be a string", "type": "invalid_request_error", "param": "messages[0].role", "code": "invalid_request"}})
+        );
+    }
+
+    #[test]
+    fn every_answer_forbids_storing() {
+        for dialect in [Dialect::ProblemJson, Dialect::OpenAi, Dialect::OAuth] {
+            let response = Problem::new(kinds::INTERNAL).into_response(dialect, "r-1");
+            assert_eq!(response.headers()[CACHE_CONTROL], "no-store");
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! Rate limits as a pure function over a serialisable state: GCRA (ITU-T I.371) in integer nanoseconds.
+//!
+//! A host keeps one [`State`] per shard and lets one caller at a time change it. All policies of a call are taken
+//! together or none is.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// `limit` per `window`, all of which may come as one burst.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Policy {
+    /// The name shown to callers in the `RateLimit` fields.
+    pub name: String,
+    /// Units per window; at least 1.
+    pub limit: u64,
+    /// The window in seconds; at least 1.
+    pub window_seconds: u64,
+}
+
+/// A wish to take `quantity` units of `policy` from the counter called `subject`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Take {
+    /// Whose counter within the shard.
+    pub subject: String,
+    /// The limit in force.
+    pub policy: Policy,
+    /// How many units.
+    pub quantity: u64,
+}
+
+/// What was decided, and where each policy stands afterwards, in the order of the takes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decision {
+    /// Whether everything was taken; otherwise nothing was.
+    pub allowed: bool,
+    /// One standing per take.
+    pub standings: Vec<Standing>,
+}
+
+/// Where one policy stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Standing {
+    /// The policy.
+    pub policy: Policy,
+    /// Units that could be taken now.
+    pub remaining: u64,
+    /// Nanoseconds until the whole limit is there again.
+    pub reset_after: u64,
+    /// Nanoseconds until this take could pass: 0 if it can now, `None` if it never can (more than the limit).
+    pub retry_after: Option<u64>,
+}
+
+/// The counters of one shard: per subject the theoretical arrival time, in nanoseconds since the epoch.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    arrivals: BTreeMap<String, u64>,
+}
+
+const NANOS_PER_SECOND: u64 = 1_000_000_000;
+
+impl Decision {
+    /// Nanoseconds until the same takes could all pass: `None` if they never can.
+    pub fn retry_after(&self) -> Option<u64> {
+        self.standings.iter().map(|standing| standing.retry_after).try_fold(0, |longest, each| Some(longest.max(each?)))
+    }
+}
+
+impl State {
+    /// Takes all of `takes` at `now` (nanoseconds since the epoch), or none of them.
+    ///
+    /// A clock that steps back grants nothing: arrivals only move forward.
+    pub fn take(&mut self, now: u64, takes: &[Take]) -> Decision {
+        let arrivals: Vec<_> = takes.iter().map(|take| self.arrival_after(now, take)).collect();
+        let allowed = arrivals.iter().all(Option::is_some);
+        if allowed {
+            self.arrivals.retain(|_, arrival| *arrival > now);
+            for (take, arrival) in takes.iter().zip(arrivals) {
+                self.arrivals.insert(take.subject.clone(), arrival.unwrap_or(now));
+            }
+        }
+        Decision { allowed, standings: takes.iter().map(|take| self.standing(now, take)).collect() }
+    }
+
+    /// Whether no counter is in use at `now`, so that the state need not be kept.
+    pub fn is_idle(&self, now: u64) -> bool {
+        self.arrivals.values().all(|arrival| *arrival <= now)
+    }
+
+    /// The arrival time if `take` passes at `now`.
+    fn arrival_after(&self, now: u64, take: &Take) -> Option<u64> {
+        let interval = interval(&take.policy);
+        let arrival = self.arrival(now, take).checked_add(interval.checked_mul(take.quantity)?)?;
+        (arrival - now <= burst(&take.policy)).then_some(arrival)
+    }
+
+    fn arrival(&self, now: u64, take: &Take) -> u64 {
+        self.arrivals.get(&take.subject).copied().unwrap_or(0).max(now)
+    }
+
+    fn standing(&self, now: u64, take: &Take) -> Standing {
+        let (interval, burst) = (interval(&take.policy), burst(&take.policy));
+        let reset_after = self.arrival(now, take) - now;
+        let needed = interval.saturating_mul(take.quantity);
+        Standing {
+            remaining: burst.saturating_sub(reset_after) / interval,
+            reset_after,
+            retry_after: (take.quantity <= take.policy.limit)
+                .then(|| reset_after.saturating_add(needed).saturating_sub(burst)),
+            policy: take.policy.clone(),
+        }
+    }
+}
+
+/// Nanoseconds per unit, rounded up so that the limit is never exceeded.
+fn interval(policy: &Policy) -> u64 {
+    window(policy).div_ceil(policy.limit.max(1))
+}
+
+/// The whole limit at once.
+fn burst(policy: &Policy) -> u64 {
+    interval(policy).saturating_mul(policy.limit.max(1))
+}
+
+fn window(policy: &Policy) -> u64 {
+    policy.window_seconds.max(1).saturating_mul(NANOS_PER_SECOND)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const SECOND: u64 = NANOS_PER_SECOND;
+
+    fn take(subject: &str, limit: u64, window_seconds: u64, quantity: u64) -> Take {
+        let policy = Policy { name: "test".into(), limit, window_seconds };
+        Take { subject: subject.into(), policy, quantity }
+    }
+
+    #[test]
+    fn follows_the_published_vector_of_five_per_ten_seconds() {
+        let mut state = State::default();
+        let mut at = |tenths: u64, quantity| {
+            let decision = state.take(tenths * SECOND / 10, &[take("a", 5, 10, quantity)]);
+            let standing = &decision.standings[0];
+            (decision.allowed, standing.remaining, standing.retry_after)
+        };
+        for remaining in [4, 3, 2, 1] {
+            assert_eq!(at(0, 1).1, remaining);
+        }
+        assert_eq!((at(0, 1).0, at(0, 1)), (true, (false, 0, Some(2 * SECOND))));
+        assert_eq!(at(19, 1), (false, 0, Some(SECOND / 10)));
+        assert_eq!((at(20, 1).0, at(20, 1)), (true, (false, 0, Some(2 * SECOND))));
+        assert_eq!((at(120, 5).0, at(120, 1)), (true, (false, 0, Some(2 * SECOND))));
+    }
+
+    #[test]
+    fn takes_from_every_policy_or_from_none() {
+        let mut state = State::default();
+        let both = [take("user", 5, 10, 1), take("org", 1, 10, 1)];
+        assert!(state.take(SECOND, &both).allowed);
+        assert!(!state.take(SECOND, &both).allowed);
+        assert!(state.take(SECOND, &[take("user", 5, 10, 4)]).allowed, "the refused call took nothing");
+    }
+
+    #[test]
+    fn more_than_the_limit_can_never_pass() {
+        let decision = State::default().take(SECOND, &[take("a", 5, 10, 6)]);
+        assert_eq!((decision.allowed, decision.retry_after()), (false, None));
+    }
+
+    #[test]
+    fn a_clock_that_steps_back_grants_nothing() {
+        let mut state = State::default();
+        assert!(state.take(10_000 * SECOND, &[take("a", 5, 10, 5)]).allowed);
+        assert!(!state.take(5_000 * SECOND, &[take("a", 5, 10, 1)]).allowed);
+    }
+
+    proptest! {
+        #[test]
+        fn waiting_exactly_as_told_gets_through(limit in 1u64..50, window in 1u64..4000, steps in prop::collection::vec((0u64..5 * SECOND, 1u64..5), 1..100)) {
+            let (mut state, mut now) = (State::default(), SECOND);
+            for (wait, quantity) in steps {
+                now += wait;
+                let wish = [take("a", limit, window, quantity)];
+                let decision = state.take(now, &wish);
+                if let (false, Some(retry)) = (decision.allowed, decision.retry_after()) {
+                    prop_assert!(!state.clone().take(now + retry - 1, &wish).allowed);
+                    prop_assert!(state.clone().take(now + retry, &wish).allowed);
+                }
+            }
+        }
+
+        #[test]
+        fn no_window_sees_more_than_the_limit_and_its_refill(limit in 1u64..20, steps in prop::collection::vec(0u64..2 * SECOND, 1..200)) {
+            let (mut state, mut now, window) = (State::default(), SECOND, 10u64);
+            let mut passed = Vec::new();
+            for wait in steps {
+                now += wait;
+                if state.take(now, &[take("a", limit, window, 1)]).allowed { passed.push(now); }
+            }
+            for (index, start) in passed.iter().enumerate() {
+                for (count, end) in passed[index..].iter().enumerate() {
+                    let refilled = (end - start) / (window * SECOND).div_ceil(limit);
+                    prop_assert!(count as u64 + 1 <= limit + refilled);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Public-key signature verification in pure Rust.

@@ -1,0 +1,1 @@
+//! Typed clients for Supabase's RPC, Auth and Storage.

@@ -1,0 +1,1 @@
+//! JSON-lines logging, request ids and trace context.

@@ -1,0 +1,1 @@
+//! CPU per request, added latency, memory and size.
