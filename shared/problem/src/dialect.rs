@@ -25,8 +25,7 @@ impl Dialect {
             Self::OAuth => ("application/json", oauth_error(&problem)),
         };
         let mut response = Response::new(Bytes::from(body.to_string()));
-        *response.status_mut() =
-            StatusCode::from_u16(problem.kind.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        *response.status_mut() = StatusCode::from_u16(problem.kind.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         *response.headers_mut() = problem.headers;
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
         response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
