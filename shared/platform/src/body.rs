@@ -106,16 +106,11 @@ impl http_body::Body for Body {
     type Data = Bytes;
     type Error = BodyError;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match &mut self.0 {
             Content::Bytes(bytes) if bytes.is_empty() => Poll::Ready(None),
             Content::Bytes(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
-            Content::Stream(stream) => {
-                stream.poll_next_unpin(cx).map(|next| next.map(|chunk| chunk.map(Frame::data)))
-            }
+            Content::Stream(stream) => stream.poll_next_unpin(cx).map(|next| next.map(|chunk| chunk.map(Frame::data))),
         }
     }
 
