@@ -1,0 +1,58 @@
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use quota::{Decision, State, Take};
+
+use crate::{Ledger, StoreError, fakes::ManualClock};
+
+/// A ledger in memory that decides by a [`ManualClock`].
+#[derive(Clone, Default)]
+pub struct MemoryLedger {
+    clock: ManualClock,
+    shards: Arc<Mutex<HashMap<String, State>>>,
+    failure: Arc<Mutex<Option<StoreError>>>,
+}
+
+impl MemoryLedger {
+    /// An untouched ledger that decides by `clock`.
+    pub fn new(clock: ManualClock) -> Self {
+        Self { clock, ..Self::default() }
+    }
+
+    /// From now on every call fails with `error`; `None` heals the ledger.
+    pub fn fail_with(&self, error: impl Into<Option<StoreError>>) {
+        *self.failure.lock().unwrap() = error.into();
+    }
+}
+
+#[async_trait]
+impl Ledger for MemoryLedger {
+    async fn take(&self, shard: &str, takes: &[Take]) -> Result<Decision, StoreError> {
+        if let Some(error) = self.failure.lock().unwrap().clone() {
+            return Err(error);
+        }
+        let now = u64::try_from(self.clock.now().as_nanosecond()).unwrap_or(0);
+        Ok(self.shards.lock().unwrap().entry(shard.to_owned()).or_default().take(now, takes))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::fakes::block_on;
+
+    #[test]
+    fn what_was_taken_comes_back_with_time_and_shards_are_apart() {
+        let clock = ManualClock::default();
+        let ledger = MemoryLedger::new(clock.clone());
+        let policy = quota::Policy { name: "test".into(), limit: 1, window_seconds: 60 };
+        let takes = [Take { subject: "user".into(), policy, quantity: 1 }];
+        let allowed = |shard| block_on(ledger.take(shard, &takes)).unwrap().allowed;
+        assert!(allowed("one") && !allowed("one") && allowed("two"));
+        clock.advance(Duration::from_mins(1));
+        assert!(allowed("one"));
+    }
+}
