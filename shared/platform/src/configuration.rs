@@ -81,8 +81,8 @@ impl<'a> Configuration<'a> {
 
     /// The configuration that `build` makes, unless anything was wrong.
     pub fn finish<T>(self, build: impl FnOnce() -> Option<T>) -> Result<T, ConfigurationError> {
-        let built = if self.faults.is_empty() { build() } else { None };
-        built.ok_or(ConfigurationError { faults: self.faults })
+        let value = if self.faults.is_empty() { build() } else { None };
+        value.ok_or(ConfigurationError { faults: self.faults })
     }
 
     fn parse_url(&mut self, name: &str, value: &str) -> Option<Url> {

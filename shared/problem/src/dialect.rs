@@ -3,7 +3,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::{Response, StatusCode};
 use serde_json::{Map, Value, json};
 
-use crate::Problem;
+use crate::{Parts, Problem};
 
 /// The shape of an error's body, which the route decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +19,7 @@ pub enum Dialect {
 impl Dialect {
     /// The problem as a response.
     pub(crate) fn render(self, problem: Problem, request_id: &str) -> Response<Bytes> {
+        let problem = *problem.0;
         let (media_type, body) = match self {
             Self::ProblemJson => ("application/problem+json", problem_json(&problem, request_id)),
             Self::OpenAi => ("application/json", openai_error(&problem)),
@@ -33,7 +34,7 @@ impl Dialect {
     }
 }
 
-fn problem_json(problem: &Problem, request_id: &str) -> Value {
+fn problem_json(problem: &Parts, request_id: &str) -> Value {
     let mut body = Map::new();
     body.insert("type".into(), problem.kind.type_uri().into());
     body.insert("title".into(), problem.kind.title.into());
@@ -49,7 +50,7 @@ fn problem_json(problem: &Problem, request_id: &str) -> Value {
     Value::Object(body)
 }
 
-pub(crate) fn openai_error(problem: &Problem) -> Value {
+pub(crate) fn openai_error(problem: &Parts) -> Value {
     json!({"error": {
         "message": problem.message(),
         "type": openai_type(problem.kind.status),
@@ -81,7 +82,7 @@ fn openai_type(status: u16) -> &'static str {
     }
 }
 
-fn oauth_error(problem: &Problem) -> Value {
+fn oauth_error(problem: &Parts) -> Value {
     let error = match problem.kind.status {
         401 => "invalid_client",
         503 => "temporarily_unavailable",

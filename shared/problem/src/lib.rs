@@ -12,9 +12,12 @@ pub use kind::{ALL, Kind, kinds};
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
-/// One answer to something that went wrong.
+/// One answer to something that went wrong. Boxed inside, so that a `Result` with it stays small.
 #[derive(Debug, Clone)]
-pub struct Problem {
+pub struct Problem(Box<Parts>);
+
+#[derive(Debug, Clone)]
+struct Parts {
     kind: &'static Kind,
     detail: Option<String>,
     violations: Vec<Violation>,
@@ -33,20 +36,20 @@ pub struct Violation {
 impl Problem {
     /// A problem of `kind`, without further detail.
     pub fn new(kind: &'static Kind) -> Self {
-        Self { kind, detail: None, violations: Vec::new(), headers: HeaderMap::new() }
+        Self(Box::new(Parts { kind, detail: None, violations: Vec::new(), headers: HeaderMap::new() }))
     }
 
     /// What is wrong with this very request and what to change.
     #[must_use]
     pub fn detail(mut self, detail: impl Into<String>) -> Self {
-        self.detail = Some(detail.into());
+        self.0.detail = Some(detail.into());
         self
     }
 
     /// Points at one fault in the request.
     #[must_use]
     pub fn at(mut self, pointer: impl Into<String>, detail: impl Into<String>) -> Self {
-        self.violations.push(Violation { pointer: pointer.into(), detail: detail.into() });
+        self.0.violations.push(Violation { pointer: pointer.into(), detail: detail.into() });
         self
     }
 
@@ -54,33 +57,39 @@ impl Problem {
     #[must_use]
     pub fn header(mut self, name: HeaderName, value: &str) -> Self {
         if let Ok(value) = HeaderValue::from_str(value) {
-            self.headers.insert(name, value);
+            self.0.headers.insert(name, value);
         }
         self
     }
 
     /// What kind of problem it is.
     pub fn kind(&self) -> &'static Kind {
-        self.kind
+        self.0.kind
     }
 
     /// The one sentence for people: the detail, the first fault, or the kind's title.
     pub fn message(&self) -> String {
-        match (&self.detail, self.violations.first()) {
-            (Some(detail), _) => detail.clone(),
-            (None, Some(first)) => first.detail.clone(),
-            (None, None) => self.kind.title.to_owned(),
-        }
+        self.0.message()
     }
 
     /// The OpenAI error body, also sent inside a stream that has already begun.
     pub fn openai_body(&self) -> String {
-        dialect::openai_error(self).to_string()
+        dialect::openai_error(&self.0).to_string()
     }
 
     /// The response in `dialect`: status, headers (with `cache-control: no-store`) and body.
     pub fn into_response(self, dialect: Dialect, request_id: &str) -> http::Response<bytes::Bytes> {
         dialect.render(self, request_id)
+    }
+}
+
+impl Parts {
+    fn message(&self) -> String {
+        match (&self.detail, self.violations.first()) {
+            (Some(detail), _) => detail.clone(),
+            (None, Some(first)) => first.detail.clone(),
+            (None, None) => self.kind.title.to_owned(),
+        }
     }
 }
 
