@@ -1,0 +1,16 @@
+use std::time::Duration;
+
+use platform::{BoxFuture, Clock, Timestamp};
+
+/// The machine's clock and tokio's timer.
+pub(crate) struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::now()
+    }
+
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        Box::pin(tokio::time::sleep(duration))
+    }
+}
