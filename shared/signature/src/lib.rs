@@ -32,10 +32,7 @@ impl SignatureVerifier for PureRust {
 type P256Key = <Es256 as Algorithm>::VerifyingKey;
 
 fn verify_es256(x: &[u8; 32], y: &[u8; 32], message: &[u8], signature: &[u8]) -> Result<bool, VerifierError> {
-    let mut point = [4; 65]; // SEC 1, section 2.3.3: 4 marks an uncompressed point
-    let (_, coordinates) = point.split_at_mut(1);
-    coordinates[..32].copy_from_slice(x);
-    coordinates[32..].copy_from_slice(y);
+    let point = [&[4], x.as_slice(), y.as_slice()].concat(); // SEC 1, section 2.3.3: 4 marks an uncompressed point
     let key = <P256Key as VerifyingKey<Es256>>::from_slice(&point).map_err(unusable)?;
     // Refuses every length but 64, and r or s that are zero or not below the curve's order.
     let Ok(signature) = <Es256 as Algorithm>::Signature::try_from_slice(signature) else { return Ok(false) };

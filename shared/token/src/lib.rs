@@ -1,1 +1,28 @@
-//! Who is calling: verification of access tokens.
+//! Who is calling: verification of Supabase access tokens and of this edge's API keys.
+//!
+//! [`Authenticator::authenticate`] is the one way in. The order of its checks is fixed: exactly one credential; strict
+//! form; `alg` from the key, never from the token; signature; claims. A credential that is present and bad is refused
+//! and never counts as none.
+
+mod authenticator;
+mod claims;
+mod config;
+mod credential;
+mod expiring_map;
+mod jwks_source;
+mod jws;
+mod key_set;
+mod principal;
+mod reason;
+mod refusal;
+mod remote_keys;
+mod strict_json;
+
+pub mod api_key;
+
+pub use authenticator::{Authenticator, Caller};
+pub use config::{Config, Jwks};
+pub use key_set::{KeySet, KeySetError};
+pub use principal::{Method, Principal, Role, SCOPES, Tier};
+pub use reason::Reason;
+pub use refusal::Refusal;

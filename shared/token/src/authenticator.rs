@@ -1,0 +1,190 @@
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use hmac::{Hmac, Mac};
+use http::HeaderMap;
+use platform::{Context, PublicKey, Timestamp};
+use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
+
+use crate::claims::Claims;
+use crate::credential::Credential;
+use crate::expiring_map::ExpiringMap;
+use crate::jwks_source::JwksSource;
+use crate::jws::{Algorithm, Jws};
+use crate::key_set::{KeySet, algorithm_of};
+use crate::remote_keys::{RemoteKeys, later};
+use crate::{Config, Jwks, Principal, Reason, Refusal};
+
+const VERIFIED_TOKENS: usize = 4096;
+const VERIFIED_FOR: Duration = Duration::from_secs(300);
+const RETRY_AFTER_HOST_FAILURE: Duration = Duration::from_secs(5);
+
+/// Finds out who is calling. One per instance: it keeps the issuer's keys and the tokens it has already verified.
+pub struct Authenticator {
+    config: Config,
+    keys: Keys,
+    verified: Mutex<ExpiringMap<[u8; 32], Verified>>,
+}
+
+/// Who is calling, and what they called with.
+pub struct Caller {
+    /// Who is calling.
+    pub principal: Arc<Principal>,
+    access_token: Option<SecretString>,
+}
+
+enum Keys {
+    Inline(KeySet),
+    Remote(Arc<RemoteKeys>),
+}
+
+/// A token whose signature and claims were right.
+#[derive(Clone)]
+struct Verified {
+    principal: Arc<Principal>,
+    /// The key that signed it; none if it was the legacy secret.
+    signer: Option<Arc<Signer>>,
+}
+
+struct Signer {
+    id: String,
+    key: Arc<PublicKey>,
+}
+
+impl Authenticator {
+    /// An authenticator that has seen nothing yet.
+    pub fn new(config: Config) -> Self {
+        let keys = match &config.jwks {
+            Jwks::Url(url) => Keys::Remote(RemoteKeys::new(JwksSource::new(url.clone()))),
+            Jwks::Inline(keys) => Keys::Inline(keys.clone()),
+        };
+        Self { config, keys, verified: Mutex::new(ExpiringMap::new(VERIFIED_TOKENS)) }
+    }
+
+    /// Who sent these headers. A credential that is present and bad is refused, whatever else would be let in.
+    pub async fn authenticate(&self, headers: &HeaderMap, context: &Context) -> Result<Caller, Refusal> {
+        let caller = match Credential::of(headers)? {
+            Credential::AccessToken(token) => self.access_token(token, context).await,
+            Credential::ApiKey(_) => Err(Reason::UnknownApiKey.into()),
+        };
+        caller.inspect_err(|refusal| tracing::info!(reason = %refusal, "a credential was refused"))
+    }
+
+    async fn access_token(&self, token: &str, context: &Context) -> Result<Caller, Refusal> {
+        let digest: [u8; 32] = Sha256::digest(token).into();
+        let principal = match self.recall(&digest, context) {
+            Some(principal) => principal,
+            None => self.verify_and_remember(token, digest, context).await?,
+        };
+        Ok(Caller { principal, access_token: Some(SecretString::from(token)) })
+    }
+
+    /// A token seen before costs one hash and two look-ups, unless its key was withdrawn.
+    fn recall(&self, digest: &[u8; 32], context: &Context) -> Option<Arc<Principal>> {
+        let verified = self.verified().get(digest, context.clock.now())?.clone();
+        let current = match (&self.keys, &verified.signer) {
+            (Keys::Remote(keys), Some(signer)) => keys.still_lists(&signer.id, &signer.key, context),
+            _ => true,
+        };
+        if !current {
+            self.verified().remove(digest);
+        }
+        current.then_some(verified.principal)
+    }
+
+    async fn verify_and_remember(
+        &self,
+        token: &str,
+        digest: [u8; 32],
+        context: &Context,
+    ) -> Result<Arc<Principal>, Refusal> {
+        let (verified, expires_at) = self.verify(token, context).await?;
+        let (principal, now) = (Arc::clone(&verified.principal), context.clock.now());
+        self.verified().insert(digest, verified, now, expires_at.min(later(now, VERIFIED_FOR)));
+        Ok(principal)
+    }
+
+    async fn verify(&self, token: &str, context: &Context) -> Result<(Verified, Timestamp), Refusal> {
+        let jws = Jws::parse(token)?;
+        let claims = Claims::parse(&jws.payload)?;
+        claims.check_issuer(&self.config.issuer)?;
+        let signer = match jws.algorithm {
+            Algorithm::Hs256 => self.verify_legacy(&jws).map(|()| None)?,
+            Algorithm::Es256 | Algorithm::Rs256 => Some(self.verify_signature(&jws, context).await?),
+        };
+        let expires_at = claims.check(&self.config.audience, context.clock.now())?;
+        let principal = Arc::new(claims.principal(expires_at)?);
+        Ok((Verified { principal, signer: signer.map(Arc::new) }, expires_at))
+    }
+
+    async fn verify_signature(&self, jws: &Jws<'_>, context: &Context) -> Result<Signer, Refusal> {
+        let id = jws.key_id.clone().ok_or(Reason::NoKeyId)?;
+        let key = match &self.keys {
+            Keys::Inline(keys) => Arc::clone(keys.get(&id).ok_or(Reason::UnknownKey)?),
+            Keys::Remote(keys) => keys.get(&id, context).await?,
+        };
+        check_signature(jws, &key, context).await?;
+        Ok(Signer { id, key })
+    }
+
+    /// HS256 with the configured secret. A `kid` of a published key names that key, and that key is no secret.
+    fn verify_legacy(&self, jws: &Jws<'_>) -> Result<(), Reason> {
+        let secret = self.config.hs256_secret.as_ref().ok_or(Reason::AlgorithmNotAllowed)?;
+        let is_published = jws.key_id.as_deref().is_some_and(|id| match &self.keys {
+            Keys::Inline(keys) => keys.get(id).is_some(),
+            Keys::Remote(keys) => keys.is_known(id),
+        });
+        if is_published {
+            return Err(Reason::KeyMismatch);
+        }
+        check_mac(jws, secret.expose_secret().as_bytes())
+    }
+
+    fn verified(&self) -> MutexGuard<'_, ExpiringMap<[u8; 32], Verified>> {
+        self.verified.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether `jws` is signed by `key`, which alone decides the algorithm.
+async fn check_signature(jws: &Jws<'_>, key: &PublicKey, context: &Context) -> Result<(), Refusal> {
+    if algorithm_of(key) != jws.algorithm {
+        return Err(Reason::KeyMismatch.into());
+    }
+    match context.signatures.verify(key, jws.signing_input, &jws.signature).await {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Reason::BadSignature.into()),
+        Err(error) => {
+            tracing::error!(%error, key_id = jws.key_id, "a signature could not be checked");
+            Err(Refusal::Unavailable { retry_after: RETRY_AFTER_HOST_FAILURE })
+        }
+    }
+}
+
+/// Whether `jws` carries the MAC under `secret`, in constant time.
+fn check_mac(jws: &Jws<'_>, secret: &[u8]) -> Result<(), Reason> {
+    if jws.algorithm != Algorithm::Hs256 {
+        return Err(Reason::KeyMismatch);
+    }
+    let mac = Hmac::<Sha256>::new_from_slice(secret).map_err(|_| Reason::BadSignature)?;
+    mac.chain_update(jws.signing_input).verify_slice(&jws.signature).map_err(|_| Reason::BadSignature)
+}
+
+impl Caller {
+    /// The user's own token, to act as the user towards Supabase; none behind an API key.
+    pub fn access_token(&self) -> Option<&SecretString> {
+        self.access_token.as_ref()
+    }
+
+    /// Refuses a credential without `scope`.
+    pub fn require_scope(&self, scope: &'static str) -> Result<(), Refusal> {
+        if self.principal.has_scope(scope) { Ok(()) } else { Err(Refusal::InsufficientScope(scope)) }
+    }
+}
+
+impl fmt::Debug for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Caller").field("principal", &self.principal).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,266 @@
+use jiff::SignedDuration;
+use platform::Timestamp;
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use crate::principal::{Method, Principal, Role, SCOPES, Tier};
+use crate::{Reason, strict_json};
+
+/// How far the issuer's clock may be from ours, in seconds.
+const LEEWAY: f64 = 30.0;
+/// The longest `exp − iat`, in seconds: Supabase allows a week, we do not.
+const MAX_LIFETIME: f64 = 24.0 * 3600.0;
+
+/// The claims of an access token, not yet believed.
+pub(crate) struct Claims(Map<String, Value>);
+
+impl Claims {
+    pub(crate) fn parse(payload: &[u8]) -> Result<Self, Reason> {
+        strict_json::object(payload).map(Self).map_err(|_| Reason::BadClaims)
+    }
+
+    pub(crate) fn check_issuer(&self, ours: &str) -> Result<(), Reason> {
+        if self.0.get("iss").and_then(Value::as_str) == Some(ours) { Ok(()) } else { Err(Reason::WrongIssuer) }
+    }
+
+    /// Checks what the token says about itself, and returns when it ends.
+    pub(crate) fn check(&self, audience: &str, now: Timestamp) -> Result<Timestamp, Reason> {
+        let now = now.as_duration().as_secs_f64();
+        let expires = self.time("exp")?.ok_or(Reason::BadClaims)?;
+        let (not_before, issued) = (self.time("nbf")?, self.time("iat")?);
+        if now >= expires + LEEWAY {
+            return Err(Reason::Expired);
+        }
+        if [not_before, issued].into_iter().flatten().any(|time| time > now + LEEWAY) {
+            return Err(Reason::NotYetValid);
+        }
+        if expires - issued.unwrap_or(now + LEEWAY) > MAX_LIFETIME {
+            return Err(Reason::LivesTooLong);
+        }
+        self.check_audience(audience)?;
+        if self.text("role")? != Some("authenticated") {
+            return Err(Reason::WrongRole);
+        }
+        let expires = SignedDuration::try_from_secs_f64(expires).map_err(|_| Reason::BadClaims)?;
+        Timestamp::from_duration(expires).map_err(|_| Reason::BadClaims)
+    }
+
+    /// Who the token says the caller is. Organization, roles and tier come from `app_metadata` only: a user can write
+    /// `user_metadata`.
+    pub(crate) fn principal(&self, expires_at: Timestamp) -> Result<Principal, Reason> {
+        let app_metadata = match self.0.get("app_metadata") {
+            None | Some(Value::Null) => &Map::new(),
+            Some(Value::Object(members)) => members,
+            Some(_) => return Err(Reason::BadClaims),
+        };
+        Ok(Principal {
+            user_id: self.text("sub")?.and_then(uuid).ok_or(Reason::WrongSubject)?,
+            org_id: organization(app_metadata)?,
+            roles: roles(app_metadata),
+            tier: app_metadata.get("tier").and_then(Value::as_str).map(Tier::named).unwrap_or_default(),
+            scopes: self.scopes()?,
+            session_id: self.text("session_id")?.map(str::to_owned),
+            email: self.text("email")?.filter(|address| !address.is_empty()).map(str::to_owned),
+            is_anonymous: self.flag("is_anonymous")?,
+            aal: self.text("aal")?.map(str::to_owned),
+            method: Method::AccessToken,
+            key_id: None,
+            expires_at: Some(expires_at),
+        })
+    }
+
+    fn check_audience(&self, ours: &str) -> Result<(), Reason> {
+        let contains = match self.0.get("aud") {
+            Some(Value::String(one)) => one == ours,
+            Some(Value::Array(many)) if many.iter().all(Value::is_string) => many.iter().any(|one| one == ours),
+            _ => false,
+        };
+        if contains { Ok(()) } else { Err(Reason::WrongAudience) }
+    }
+
+    /// A token that was issued to an OAuth client has the scopes it names; any other has all.
+    fn scopes(&self) -> Result<Vec<String>, Reason> {
+        let named = self.text("scope")?;
+        if named.is_none() && !self.0.contains_key("client_id") {
+            return Ok(SCOPES.iter().map(|&scope| scope.to_owned()).collect());
+        }
+        let named = named.unwrap_or_default().split(' ');
+        Ok(named.filter(|scope| SCOPES.contains(scope)).map(str::to_owned).collect())
+    }
+
+    fn time(&self, name: &str) -> Result<Option<f64>, Reason> {
+        self.0
+            .get(name)
+            .map(|value| value.as_f64().filter(|time| time.is_finite()).ok_or(Reason::BadClaims))
+            .transpose()
+    }
+
+    fn text(&self, name: &str) -> Result<Option<&str>, Reason> {
+        match self.0.get(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(value) => value.as_str().map(Some).ok_or(Reason::BadClaims),
+        }
+    }
+
+    fn flag(&self, name: &str) -> Result<bool, Reason> {
+        match self.0.get(name) {
+            None | Some(Value::Null) => Ok(false),
+            Some(value) => value.as_bool().ok_or(Reason::BadClaims),
+        }
+    }
+}
+
+/// A UUID in its usual form with hyphens, and in no other.
+fn uuid(text: &str) -> Option<Uuid> {
+    if text.len() == 36 { Uuid::try_parse(text).ok() } else { None }
+}
+
+fn organization(app_metadata: &Map<String, Value>) -> Result<Option<Uuid>, Reason> {
+    match app_metadata.get("org_id") {
+        None | Some(Value::Null) => Ok(None),
+        Some(id) => id.as_str().and_then(uuid).map(Some).ok_or(Reason::BadClaims),
+    }
+}
+
+/// Words that are no role of ours give nothing.
+fn roles(app_metadata: &Map<String, Value>) -> Vec<Role> {
+    let many = app_metadata.get("roles").and_then(Value::as_array).into_iter().flatten();
+    many.filter_map(Value::as_str).filter_map(Role::named).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const NOW: i64 = 1_800_000_000;
+
+    fn valid() -> Value {
+        json!({"iss": "https://x.test/auth/v1", "sub": "00000000-0000-4000-8000-000000000001", "aud": "authenticated",
+               "exp": NOW + 3600, "iat": NOW, "role": "authenticated"})
+    }
+
+    fn check(claims: &Value) -> Result<Principal, Reason> {
+        let claims = Claims::parse(claims.to_string().as_bytes())?;
+        claims.check_issuer("https://x.test/auth/v1")?;
+        claims.principal(claims.check("authenticated", Timestamp::from_second(NOW).unwrap())?)
+    }
+
+    fn with(name: &str, value: Value) -> Result<Principal, Reason> {
+        let mut claims = valid();
+        claims[name] = value;
+        check(&claims)
+    }
+
+    fn without(name: &str) -> Result<Principal, Reason> {
+        let mut claims = valid();
+        claims.as_object_mut().unwrap().remove(name);
+        check(&claims)
+    }
+
+    #[test]
+    fn exp_is_required_finite_and_a_number() {
+        assert_eq!(without("exp"), Err(Reason::BadClaims));
+        for value in [json!("1800003600"), json!(null), json!([NOW]), json!(true)] {
+            assert_eq!(with("exp", value), Err(Reason::BadClaims));
+        }
+        assert!(with("exp", json!(1_800_003_600.5)).is_ok());
+    }
+
+    #[test]
+    fn a_token_ends_30_seconds_after_exp() {
+        assert!(with("exp", json!(NOW - 29)).is_ok());
+        for exp in [NOW - 30, 0, -1, i64::MIN] {
+            assert_eq!(with("exp", json!(exp)), Err(Reason::Expired));
+        }
+    }
+
+    #[test]
+    fn nbf_and_iat_may_lie_30_seconds_ahead() {
+        for name in ["nbf", "iat"] {
+            assert!(with(name, json!(NOW + 30)).is_ok());
+            assert_eq!(with(name, json!(NOW + 31)), Err(Reason::NotYetValid));
+            assert_eq!(with(name, json!(9_999_999_999_u64)), Err(Reason::NotYetValid));
+            assert_eq!(with(name, json!("0")), Err(Reason::BadClaims));
+        }
+    }
+
+    #[test]
+    fn a_token_lives_at_most_24_hours_also_without_iat() {
+        assert!(with("exp", json!(NOW + 24 * 3600)).is_ok());
+        assert_eq!(with("exp", json!(NOW + 24 * 3600 + 1)), Err(Reason::LivesTooLong));
+        assert_eq!(with("exp", json!(1e300)), Err(Reason::LivesTooLong));
+        let mut claims = valid();
+        claims.as_object_mut().unwrap().remove("iat");
+        assert!(check(&claims).is_ok());
+        claims["exp"] = json!(NOW + 25 * 3600);
+        assert_eq!(check(&claims), Err(Reason::LivesTooLong));
+    }
+
+    #[test]
+    fn the_issuer_is_exact() {
+        assert_eq!(without("iss"), Err(Reason::WrongIssuer));
+        for issuer in ["https://x.test/auth/v1/", "https://X.test/auth/v1", "https://y.test/auth/v1", ""] {
+            assert_eq!(with("iss", json!(issuer)), Err(Reason::WrongIssuer));
+        }
+        assert_eq!(with("iss", json!(["https://x.test/auth/v1"])), Err(Reason::WrongIssuer));
+    }
+
+    #[test]
+    fn the_audience_contains_ours_as_a_string_or_in_an_array() {
+        assert!(with("aud", json!(["other", "authenticated"])).is_ok());
+        assert_eq!(without("aud"), Err(Reason::WrongAudience));
+        for audience in
+            [json!("other"), json!([]), json!(["other"]), json!(["authenticated", 1]), json!(null), json!("")]
+        {
+            assert_eq!(with("aud", audience), Err(Reason::WrongAudience));
+        }
+    }
+
+    #[test]
+    fn the_subject_is_a_uuid() {
+        assert_eq!(without("sub"), Err(Reason::WrongSubject));
+        for subject in ["", "user", "{00000000-0000-4000-8000-000000000001}", "00000000000040008000000000000001"] {
+            assert_eq!(with("sub", json!(subject)), Err(Reason::WrongSubject));
+        }
+        assert_eq!(with("sub", json!(1)), Err(Reason::BadClaims));
+    }
+
+    #[test]
+    fn only_the_role_of_signed_in_users_is_let_in() {
+        assert_eq!(without("role"), Err(Reason::WrongRole));
+        for role in ["service_role", "anon", "supabase_admin", "Authenticated", ""] {
+            assert_eq!(with("role", json!(role)), Err(Reason::WrongRole));
+        }
+    }
+
+    #[test]
+    fn organization_roles_and_tier_come_from_app_metadata_and_never_from_user_metadata() {
+        let org = "00000000-0000-4000-8000-00000000000a";
+        let metadata = json!({"org_id": org, "roles": ["admin", "emperor", 1], "tier": "T2"});
+        let trusted = with("app_metadata", metadata.clone()).unwrap();
+        assert_eq!((trusted.org_id, trusted.tier), (Some(Uuid::parse_str(org).unwrap()), Tier::T2));
+        assert_eq!(trusted.roles, [Role::Admin]);
+        let untrusted = with("user_metadata", metadata).unwrap();
+        assert_eq!((untrusted.org_id, untrusted.tier, untrusted.roles.len()), (None, Tier::T1, 0));
+        assert_eq!(with("app_metadata", json!({"org_id": "mine"})), Err(Reason::BadClaims));
+        assert_eq!(with("app_metadata", json!("x")), Err(Reason::BadClaims));
+    }
+
+    #[test]
+    fn an_oauth_client_has_only_the_scopes_that_its_token_names() {
+        assert_eq!(check(&valid()).unwrap().scopes, SCOPES);
+        assert_eq!(with("scope", json!("openid llm")).unwrap().scopes, ["llm"]);
+        assert!(with("client_id", json!("app")).unwrap().scopes.is_empty());
+    }
+
+    #[test]
+    fn optional_claims_have_the_right_type_or_the_token_is_refused() {
+        for name in ["session_id", "email", "aal", "scope"] {
+            assert_eq!(with(name, json!(7)), Err(Reason::BadClaims));
+        }
+        assert_eq!(with("is_anonymous", json!("false")), Err(Reason::BadClaims));
+        assert!(with("is_anonymous", json!(true)).unwrap().is_anonymous);
+    }
+}
