@@ -1,0 +1,75 @@
+//! What has to be there before anything runs: npm packages and our own binaries.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::{Error, Host, Options};
+
+/// Installs the npm packages of `package-lock.json`, unless they are there already.
+pub fn npm_packages(root: &Path) -> Result<(), Error> {
+    let (lock, installed) = (root.join("package-lock.json"), root.join("node_modules/.installed-lock"));
+    if fs::read(&lock).ok() == fs::read(&installed).ok() {
+        return Ok(());
+    }
+    if !runs("node") || !runs("npm") {
+        return Err(Error::Missing { what: "Node.js 20 or later with npm", install: "install it from https://nodejs.org" });
+    }
+    run(Command::new("npm").args(["ci", "--no-fund", "--no-audit", "--loglevel=error"]).current_dir(root), "npm ci")?;
+    fs::copy(&lock, &installed).map_err(|error| Error::step("note what npm installed", error))?;
+    Ok(())
+}
+
+/// Adds one npm package that is not in the lock file, such as PostgreSQL's binaries for this platform.
+pub fn npm_package(root: &Path, package: &str) -> Result<(), Error> {
+    run(
+        Command::new("npm").args(["install", "--no-save", "--no-fund", "--no-audit", package]).current_dir(root),
+        &format!("npm install {package}"),
+    )
+}
+
+/// Everything that tests and the stack need and that is not compiled with them: npm packages, the WASM target.
+pub fn prepare(root: &Path) -> Result<(), Error> {
+    npm_packages(root)?;
+    local_workerd::ensure_target().map_err(|error| Error::step("add the WASM target", error))
+}
+
+/// Builds the stack's own servers and returns the folder that holds them.
+pub fn servers(root: &Path, hosts: &[Host]) -> Result<PathBuf, Error> {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.current_dir(root).args(["build", "--package", "local-supabase", "--package", "llm-simulator"]);
+    if hosts.contains(&Host::Native) {
+        cargo.args(["--package", "native"]);
+    }
+    run(&mut cargo, "cargo build")?;
+    Ok(target_dir(root).join("debug"))
+}
+
+/// Builds the Worker and bundles it into ES modules; returns their folder, or `None` when no host needs them.
+pub fn worker(options: &Options<'_>) -> Result<Option<PathBuf>, Error> {
+    if !options.hosts.contains(&Host::Workerd) {
+        return Ok(None);
+    }
+    (options.progress)("Worker (WASM)");
+    let modules = target_dir(options.root).join(if options.probe { "worker-probe" } else { "worker" });
+    let features: &[&str] = if options.probe { &["probe"] } else { &[] };
+    let failed = |error: local_workerd::Error| Error::step("build the Worker", error);
+    let wasm = local_workerd::build_wasm(options.root, features).map_err(failed)?;
+    local_workerd::bundle(&wasm, &modules).map_err(failed)?;
+    Ok(Some(modules))
+}
+
+/// Where cargo builds.
+pub fn target_dir(root: &Path) -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |dir| root.join(dir))
+}
+
+fn runs(program: &str) -> bool {
+    let mut command = Command::new(program);
+    command.arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+}
+
+fn run(command: &mut Command, what: &str) -> Result<(), Error> {
+    let status = command.stdin(Stdio::null()).status().map_err(|error| Error::step(what, error))?;
+    if status.success() { Ok(()) } else { Err(Error::step(what, format!("it ended with {status}"))) }
+}

@@ -1,0 +1,94 @@
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use crate::Error;
+
+/// How long a process may take to say that it is ready.
+const READY_WITHIN: Duration = Duration::from_secs(30);
+/// How long a process may take to stop by itself.
+const STOP_WITHIN: Duration = Duration::from_secs(10);
+
+/// A server that this stack started: it logs to a file and is stopped when this is dropped.
+pub struct Process {
+    name: String,
+    child: Child,
+}
+
+impl Process {
+    /// Starts `command` with its log in `logs/<name>.log` and waits for the JSON line that says it is ready.
+    pub fn start(name: &str, mut command: Command, logs: &Path) -> Result<(Self, Value), Error> {
+        let log = logs.join(format!("{name}.log"));
+        let file = File::create(&log).map_err(|error| Error::step(format!("create {}", log.display()), error))?;
+        let child = command
+            .process_group(0) // Ctrl-C reaches the supervisor alone, which then stops the rest in order
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(file)
+            .spawn()
+            .map_err(|error| Error::step(format!("start {name}"), error))?;
+        let mut process = Self { name: name.to_owned(), child };
+        let ready = process.ready_line(&log)?;
+        Ok((process, ready))
+    }
+
+    /// The process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The status, if the process has ended.
+    pub fn ended(&mut self) -> Option<String> {
+        self.child.try_wait().ok().flatten().map(|status| format!("{} ended: {status}", self.name))
+    }
+
+    fn ready_line(&mut self, log: &Path) -> Result<Value, Error> {
+        let failed = |name: &str, reason: String| Error::Process { name: name.into(), reason, log: PathBuf::from(log) };
+        let Some(stdout) = self.child.stdout.take() else {
+            return Err(failed(&self.name, "it has no output".into()));
+        };
+        let (line, lines) = mpsc::channel();
+        std::thread::spawn(move || {
+            for text in BufReader::new(stdout).lines().map_while(Result::ok) {
+                let _ = line.send(text); // goes on reading, so that the process never blocks on its output
+            }
+        });
+        match lines.recv_timeout(READY_WITHIN) {
+            Ok(text) => serde_json::from_str(&text).map_err(|_| failed(&self.name, format!("it printed {text:?}"))),
+            Err(mpsc::RecvTimeoutError::Timeout) => Err(failed(&self.name, "it did not get ready in 30 s".into())),
+            Err(mpsc::RecvTimeoutError::Disconnected) => {
+                let status = self.child.wait().map_or_else(|error| error.to_string(), |status| status.to_string());
+                Err(failed(&self.name, format!("it ended at once ({status})")))
+            }
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        signal(self.child.id(), Signal::TERM);
+        let deadline = Instant::now() + STOP_WITHIN;
+        while Instant::now() < deadline {
+            if !matches!(self.child.try_wait(), Ok(None)) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Sends `signal` to `pid`; a process that is gone already is no error.
+pub fn signal(pid: u32, signal: Signal) {
+    if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+        let _ = kill_process(pid, signal);
+    }
+}

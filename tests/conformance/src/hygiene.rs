@@ -1,0 +1,56 @@
+use crate::Answer;
+
+/// The only headers an answer may carry; a name ending in `*` is a prefix.
+const ALLOWED: &[&str] = &[
+    "access-control-*", "allow", "cache-control", "connection", "content-length", "content-type", "date", "keep-alive",
+    "openai-*", "ratelimit*", "retry-after", "retry-after-ms", "server-timing", "strict-transport-security",
+    "transfer-encoding", "vary", "www-authenticate", "x-content-type-options", "x-qlp-*", "x-ratelimit-*",
+    "x-request-id", "x-should-retry",
+];
+
+/// Paths whose errors have the OpenAI shape; all others are problem documents.
+const OPENAI_PATHS: &[&str] = &["/v1/chat/completions", "/v1/embeddings", "/v1/models", "/v1/responses"];
+
+/// Words that only internals use: no answer may contain them.
+const INTERNALS: &[&str] = &["panicked", "src/", ".rs:", "RuntimeError", "sb_secret_", "supabase_auth_admin", "stack backtrace"];
+
+/// What must hold for every answer of the edge.
+pub fn check(method: &str, path: &str, answer: &Answer) {
+    let place = format!("{method} {path} ({})", answer.status);
+    for name in answer.headers.keys() {
+        assert!(allowed(name.as_str()), "{place}: unexpected header {name}");
+    }
+    let request_id = answer.header("x-request-id");
+    assert!(!request_id.is_empty(), "{place}: no x-request-id");
+    assert!(answer.header("vary").to_ascii_lowercase().contains("origin"), "{place}: no Vary: Origin");
+    assert_eq!(answer.header("x-content-type-options"), "nosniff", "{place}");
+    for word in INTERNALS {
+        assert!(!answer.text().contains(word), "{place}: the answer contains {word:?}: {}", answer.text());
+    }
+    if answer.status >= 400 && method != "HEAD" {
+        check_error(&place, path, answer, request_id);
+    }
+}
+
+fn check_error(place: &str, path: &str, answer: &Answer, request_id: &str) {
+    assert!(answer.header("cache-control").contains("no-store"), "{place}: an error may be stored");
+    let body = answer.json();
+    if OPENAI_PATHS.contains(&path.split('?').next().unwrap_or_default()) {
+        assert_eq!(answer.header("content-type"), "application/json", "{place}");
+        for member in ["message", "type", "param", "code"] {
+            assert!(body["error"].get(member).is_some(), "{place}: no error.{member} in {body}");
+        }
+    } else {
+        assert_eq!(answer.header("content-type"), "application/problem+json", "{place}");
+        assert_eq!(body["status"], answer.status, "{place}");
+        assert_eq!(body["request_id"], request_id, "{place}");
+        assert!(body["title"].is_string() && body["type"].is_string(), "{place}: {body}");
+    }
+}
+
+fn allowed(name: &str) -> bool {
+    ALLOWED.iter().any(|allowed| match allowed.strip_suffix('*') {
+        Some(prefix) => name.starts_with(prefix),
+        None => name == *allowed,
+    })
+}

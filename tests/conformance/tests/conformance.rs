@@ -1,0 +1,67 @@
+//! The same list of checks for every host: `TARGET=native|workerd cargo test -p conformance`, without `TARGET` all.
+
+#![allow(clippy::disallowed_methods)] // a test binary: it has a process environment
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // a failed expectation ends its test
+
+mod suite;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use conformance::{Client, Rig};
+use libtest_mimic::{Arguments, Trial};
+use local_stack::{Host, Options, Settings, Stack};
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let hosts = hosts();
+    if arguments.list {
+        return libtest_mimic::run(&arguments, trials(&local_stack::Description::default(), &hosts)).exit_code();
+    }
+    let state = tempfile::Builder::new().prefix("qlp-conformance").tempdir().unwrap();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap();
+    let settings = Settings::from(suite::SETTINGS);
+    let options = Options {
+        root: &root,
+        state: state.path(),
+        hosts: &hosts,
+        port: 0,
+        durable: false,
+        probe: true,
+        settings: &settings,
+        progress: &|step| eprintln!("  {step}"),
+    };
+    let stack = Stack::start(&options).unwrap_or_else(|error| panic!("{error}"));
+    let mut conclusion = libtest_mimic::run(&arguments, trials(&stack.description, &hosts));
+    if let Err(finding) = suite::logs::hold_no_secret(&stack.description) {
+        eprintln!("\nFAILED: {finding}");
+        conclusion.num_failed += 1;
+    }
+    drop(stack);
+    conclusion.exit_code()
+}
+
+fn hosts() -> Vec<Host> {
+    match std::env::var("TARGET").as_deref() {
+        Err(_) => vec![Host::Workerd, Host::Native],
+        Ok("workerd") => vec![Host::Workerd],
+        Ok("native") => vec![Host::Native],
+        Ok(other) => panic!("TARGET={other}: it is `workerd` or `native`"),
+    }
+}
+
+fn trials(stack: &local_stack::Description, hosts: &[Host]) -> Vec<Trial> {
+    let mut trials = Vec::new();
+    for host in hosts {
+        let url = stack.edges.get(host.name()).map(|edge| edge.url.clone()).unwrap_or_default();
+        let rig = Rig { host: host.name(), edge: Client::new(&url), stack: stack.clone() };
+        for (name, check) in suite::checks() {
+            let rig = rig.clone();
+            trials.push(Trial::test(format!("{}::{name}", host.name()), move || {
+                check(&rig);
+                Ok(())
+            }));
+        }
+    }
+    trials
+}

@@ -1,0 +1,22 @@
+use std::process::Command;
+
+use conformance::Rig;
+
+super::checks![the_openai_sdk_works_as_it_does_direct];
+
+/// Runs the real SDK's tests; Node is part of the set-up, so its absence is a failure.
+fn the_openai_sdk_works_as_it_does_direct(rig: &Rig) {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+    let simulator = &rig.stack.simulator.as_ref().unwrap().url;
+    let output = Command::new("node")
+        .args(["--test", "tests/clients/openai.test.mjs"])
+        .current_dir(root)
+        .env("EDGE_URL", &rig.edge.base)
+        .env("ACCESS_TOKEN", &rig.stack.demo.access_token)
+        .env("SIMULATOR_URL", simulator)
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
+    assert!(text.contains("# fail 0") && !text.contains("# pass 0"), "{text}");
+}

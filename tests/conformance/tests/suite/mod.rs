@@ -1,0 +1,57 @@
+//! The checks, by what they are about.
+
+mod auth;
+mod bad_input;
+mod chat;
+mod clients;
+mod credentials;
+mod dependencies;
+mod faults;
+mod health;
+mod host;
+pub mod logs;
+mod stream;
+mod usage;
+
+use conformance::Rig;
+
+/// What the stack under test is told beyond its defaults: short deadlines, an origin, a word that must never be logged.
+pub const SETTINGS: [(&str, &str); 5] = [
+    ("ALLOWED_ORIGINS", "https://app.example.com"),
+    ("LLM_HEADERS_TIMEOUT_MS", "1500"),
+    ("LLM_IDLE_TIMEOUT_MS", "1500"),
+    ("LLM_SIMULATOR_API_KEY", "sk-canary-provider-key"),
+    ("LOG_LEVEL", "debug"),
+];
+
+/// One check.
+pub type Check = fn(&Rig);
+
+/// Every check, with its name.
+pub fn checks() -> Vec<(String, Check)> {
+    let modules = [
+        ("auth", auth::CHECKS),
+        ("bad_input", bad_input::CHECKS),
+        ("chat", chat::CHECKS),
+        ("clients", clients::CHECKS),
+        ("credentials", credentials::CHECKS),
+        ("dependencies", dependencies::CHECKS),
+        ("faults", faults::CHECKS),
+        ("health", health::CHECKS),
+        ("host", host::CHECKS),
+        ("stream", stream::CHECKS),
+        ("usage", usage::CHECKS),
+    ];
+    let named = |(module, checks): (&str, &[(&str, Check)])| {
+        checks.iter().map(|(name, check)| (format!("{module}::{name}"), *check)).collect::<Vec<_>>()
+    };
+    modules.into_iter().flat_map(named).collect()
+}
+
+/// Lists a module's checks under their own names.
+macro_rules! checks {
+    ($($name:ident),* $(,)?) => {
+        pub const CHECKS: &[(&str, crate::suite::Check)] = &[$((stringify!($name), $name)),*];
+    };
+}
+pub(crate) use checks;
