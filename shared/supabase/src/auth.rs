@@ -34,7 +34,8 @@ struct Password<'a> {
 
 #[derive(Serialize)]
 struct Refresh<'a> {
-    refresh_token: &'a str,
+    #[serde(rename = "refresh_token")]
+    token: &'a str,
 }
 
 impl Auth<'_> {
@@ -69,7 +70,7 @@ impl Auth<'_> {
 
     /// Exchanges a refresh token for the next session.
     pub async fn refresh(&self, context: &Context, refresh_token: &SecretString) -> Result<Session, AuthError> {
-        let body = json(&Refresh { refresh_token: refresh_token.expose_secret() })?;
+        let body = json(&Refresh { token: refresh_token.expose_secret() })?;
         let answer = self.post(context, "/auth/v1/token?grant_type=refresh_token", body).await;
         let answer = answer.map_err(|error| match error {
             AuthError::InvalidCredentials => AuthError::RefreshRefused { code: "invalid_grant".into() },

@@ -10,7 +10,7 @@ use crate::client::Answer;
 use crate::error::retry_after;
 
 /// Auth says no when, not for how long.
-const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(60);
+const DEFAULT_RETRY_AFTER: Duration = Duration::from_mins(1);
 
 /// Why Supabase Auth refused.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
