@@ -1,1 +1,120 @@
-//! Sign-up, sign-in and sessions in front of Supabase Auth.
+//! Sign-up, sign-in and sessions in front of Supabase Auth, and the user's API keys: `/auth/*`.
+
+mod attempts;
+mod sign_in;
+
+use std::time::Duration;
+
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use http::{Method, StatusCode};
+use json_body::Limits;
+use platform::{Body, Context, Request, Response};
+use problem::{Problem, kinds};
+use serde::Serialize;
+use supabase::{LogoutScope, Supabase};
+use token::{Authenticator, Caller};
+
+/// What `/auth/*` accepts: nothing of it is large.
+const LIMITS: Limits = Limits { bytes: 16 * 1024, time: Duration::from_secs(10) };
+
+/// The function behind `/auth/*`.
+pub struct Auth {
+    supabase: Supabase,
+}
+
+impl Auth {
+    /// In front of `supabase`.
+    pub fn new(supabase: Supabase) -> Self {
+        Self { supabase }
+    }
+
+    /// Answers a request to `/auth/<path…>`.
+    pub async fn handle(
+        &self,
+        path: &[&str],
+        request: Request,
+        authenticator: &Authenticator,
+        context: &Context,
+    ) -> Result<Response, Problem> {
+        match (path, request.method()) {
+            (["signup"], &Method::POST) => sign_in::signup(&self.supabase, request, context).await,
+            (["login"], &Method::POST) => sign_in::login(&self.supabase, request, context).await,
+            (["refresh"], &Method::POST) => sign_in::refresh(&self.supabase, request, context).await,
+            (["logout"], &Method::POST) => {
+                let caller = authenticator.authenticate(request.headers(), context).await?;
+                self.logout(&caller, context).await
+            }
+            (["session"], &Method::GET) => {
+                let caller = authenticator.authenticate(request.headers(), context).await?;
+                answer(StatusCode::OK, &*caller.principal)
+            }
+            (["signup" | "login" | "refresh" | "logout"], _) => Err(allowed("POST")),
+            (["session"], _) => Err(allowed("GET, HEAD")),
+            _ => Err(kinds::NOT_FOUND.into()),
+        }
+    }
+
+    /// Ends the session of the caller's own token. Its access token remains valid until it expires.
+    async fn logout(&self, caller: &Caller, context: &Context) -> Result<Response, Problem> {
+        let token = own_token(caller)?;
+        self.supabase.auth().logout(context, token, LogoutScope::Local).await?;
+        Ok(no_content())
+    }
+}
+
+/// The user's own access token; what acts on the account itself is not for API keys.
+fn own_token(caller: &Caller) -> Result<&secrecy::SecretString, Problem> {
+    caller.access_token().ok_or_else(|| {
+        Problem::new(kinds::PERMISSION_DENIED).detail("An API key cannot do this: sign in and use the access token.")
+    })
+}
+
+/// A JSON answer that no cache keeps: it names a person or holds a credential.
+fn answer(status: StatusCode, body: &impl Serialize) -> Result<Response, Problem> {
+    let text = serde_json::to_string(body).map_err(|error| {
+        tracing::error!(%error, "an answer cannot be written");
+        Problem::new(kinds::INTERNAL)
+    })?;
+    let mut response = Response::new(Body::from(text));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
+}
+
+fn no_content() -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
+}
+
+/// Says which methods are there.
+fn allowed(methods: &str) -> Problem {
+    Problem::new(kinds::METHOD_NOT_ALLOWED).detail(format!("Use {methods}.")).header(http::header::ALLOW, methods)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn assert_send<T: Send>(value: T) -> T {
+        value
+    }
+
+    #[test]
+    fn handling_a_request_can_move_between_threads() {
+        fn handling<'a>(auth: &'a Auth, authenticator: &'a Authenticator, context: &'a Context) {
+            drop(assert_send(auth.handle(&["session"], Request::default(), authenticator, context)));
+        }
+        let _ = handling;
+    }
+
+    #[test]
+    fn refusing_a_method_says_what_is_allowed() {
+        let response = allowed("POST").into_response(problem::Dialect::ProblemJson, "r-1");
+        assert_eq!(
+            (response.status().as_u16(), &response.headers()["allow"]),
+            (405, &HeaderValue::from_static("POST"))
+        );
+    }
+}
