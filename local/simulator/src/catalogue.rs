@@ -8,7 +8,7 @@ use crate::error::ApiError;
 /// What every answer names as the configuration that it was made with.
 pub const SYSTEM_FINGERPRINT: &str = "fp_simulator1";
 
-const MODELS: [&str; 3] = ["sim-small", "sim-large", "sim-embedding"];
+const MODELS: [&str; 2] = ["sim-1", "sim-embedding"];
 const CREATED: u64 = 1_767_225_600;
 
 #[derive(Serialize)]
