@@ -35,14 +35,17 @@ pub fn prepare(root: &Path) -> Result<(), Error> {
 }
 
 /// Builds the stack's own servers and returns the folder that holds them.
-pub fn servers(root: &Path, hosts: &[Host]) -> Result<PathBuf, Error> {
+pub fn servers(options: &Options<'_>) -> Result<PathBuf, Error> {
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.current_dir(root).args(["build", "--package", "local-supabase", "--package", "llm-simulator"]);
-    if hosts.contains(&Host::Native) {
+    cargo.current_dir(options.root).args(["build", "--package", "local-supabase", "--package", "llm-simulator"]);
+    if options.hosts.contains(&Host::Native) {
         cargo.args(["--package", "native"]);
     }
+    if options.release {
+        cargo.arg("--release");
+    }
     run(&mut cargo, "cargo build")?;
-    Ok(target_dir(root).join("debug"))
+    Ok(target_dir(options.root).join(if options.release { "release" } else { "debug" }))
 }
 
 /// Builds the Worker and bundles it into ES modules; returns their folder, or `None` when no host needs them.

