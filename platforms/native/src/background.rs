@@ -1,6 +1,5 @@
-use std::time::Duration;
-
 use platform::{Background, BoxFuture};
+use tokio::time::{Instant, timeout_at};
 use tokio_util::task::TaskTracker;
 
 /// Background work as tokio tasks that a shutdown can wait for.
@@ -8,10 +7,10 @@ use tokio_util::task::TaskTracker;
 pub(crate) struct TrackedBackground(TaskTracker);
 
 impl TrackedBackground {
-    /// Waits until no task is left, for at most `patience`. `false` if some are cut off.
-    pub(crate) async fn finish(&self, patience: Duration) -> bool {
+    /// Waits until no task is left, but not beyond `deadline`. `false` if some are cut off.
+    pub(crate) async fn finish(&self, deadline: Instant) -> bool {
         self.0.close();
-        tokio::time::timeout(patience, self.0.wait()).await.is_ok()
+        timeout_at(deadline, self.0.wait()).await.is_ok()
     }
 }
 

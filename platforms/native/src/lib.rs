@@ -7,6 +7,7 @@
 mod background;
 mod clock;
 mod config;
+mod edge;
 mod entropy;
 mod exchange;
 mod host;
@@ -17,5 +18,6 @@ mod server;
 mod variables;
 
 pub use config::Config;
+pub use edge::edge;
 pub use host::Host;
 pub use server::{Limits, Server};

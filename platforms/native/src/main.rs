@@ -1,9 +1,10 @@
 //! The edge as one binary.
 
+use std::error::Error;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use native::{Config, Host, Limits, Server};
+use native::{Config, Host, Limits, Server, edge};
 use tokio::signal::unix::{SignalKind, signal};
 
 const HELP: &str = "\
@@ -16,8 +17,8 @@ Environment:
   LOG_LEVEL   error, warn, info, debug, trace or off [info]
 The functions read their own variables; .env.example lists them all.
 
-Prints {\"url\":\"http://…\"} to stdout when it is ready, logs JSON lines to stderr,
-and stops on SIGTERM or SIGINT when what runs is done, after 10 s at the latest.
+Prints {\"url\":\"http://…\"} to stdout when it is ready and logs JSON lines to stderr.
+Stops on SIGTERM or SIGINT as soon as what runs is done, after 10 s at the latest.
 ";
 
 #[tokio::main]
@@ -35,23 +36,33 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run() -> Result<(), Box<dyn std::error::Error>> {
+async fn run() -> Result<(), Box<dyn Error>> {
     let host = Host::new()?;
     let config = Config::load(&*host.context.variables).await?;
+    let clock = host.context.clock.clone();
+    telemetry::install(config.log_level, move || clock.now(), log);
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let server = Server::bind(config.listen, host, Limits::default())
+    let handler = edge(&host.context).await;
+    let server = Server::bind(config.listen, host, Limits::default(), handler)
         .await
         .map_err(|error| format!("cannot listen on {}: {error}", config.listen))?;
     writeln!(io::stdout(), r#"{{"url":"http://{}"}}"#, server.address()?)?;
-    server
-        .run(async move {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-        })
-        .await;
+    let stop = async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    if !server.run(stop).await {
+        tracing::warn!("stopped before all requests and background work were done");
+    }
     Ok(())
+}
+
+/// One call of `write` per line, so that lines of different threads do not mix.
+fn log(line: &str) {
+    // Nobody is left to be told that logging fails.
+    let _ = io::stderr().lock().write_all(format!("{line}\n").as_bytes());
 }
 
 fn fail(error: &str) -> ExitCode {

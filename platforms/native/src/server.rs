@@ -8,11 +8,12 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
-use platform::Context;
-use router::Edge;
+use hyper_util::server::graceful::{GracefulConnection, GracefulShutdown};
+use platform::{Context, Request, Response};
+use telemetry::RequestId;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::{Host, exchange};
 
@@ -21,13 +22,13 @@ use crate::{Host, exchange};
 pub struct Limits {
     /// Connections at the same time; more wait in the listener's queue.
     pub connections: usize,
-    /// How long a request's head may take, and how long a connection may idle.
+    /// How long a request's head may take to arrive, and how long a connection may idle.
     pub head_timeout: Duration,
-    /// Bytes of a request's head, request line included.
+    /// Bytes of a request's head, request line included; at least 8 KiB.
     pub head_size: usize,
     /// Fields in a request's head.
     pub headers: usize,
-    /// How long a shutdown waits for running requests and background work.
+    /// How long a shutdown waits for running requests and background work, together.
     pub shutdown: Duration,
 }
 
@@ -43,20 +44,25 @@ impl Default for Limits {
     }
 }
 
-/// The doorway: accepts connections and hands their requests to the router.
-pub struct Server {
+/// The doorway: accepts connections and hands their requests to a handler, which is the router.
+///
+/// When a caller goes away, the handler's future or the body it returned is dropped, and with it what they hold
+/// upstream.
+pub struct Server<H> {
     listener: TcpListener,
     host: Host,
-    edge: Arc<Edge>,
     limits: Limits,
+    handler: H,
 }
 
-impl Server {
-    /// Binds `address` and loads the functions' configuration.
-    pub async fn bind(address: SocketAddr, host: Host, limits: Limits) -> io::Result<Self> {
-        let listener = TcpListener::bind(address).await?;
-        let edge = Arc::new(Edge::load(&host.context).await);
-        Ok(Self { listener, host, edge, limits })
+impl<H, F> Server<H>
+where
+    H: Fn(Request) -> F + Clone + Send + 'static,
+    F: Future<Output = Response> + Send + 'static,
+{
+    /// Binds `address`; port 0 takes a free one.
+    pub async fn bind(address: SocketAddr, host: Host, limits: Limits, handler: H) -> io::Result<Self> {
+        Ok(Self { listener: TcpListener::bind(address).await?, host, limits, handler })
     }
 
     /// Where it listens.
@@ -64,18 +70,18 @@ impl Server {
         self.listener.local_addr()
     }
 
-    /// Serves until `stop` completes; then takes no more, finishes what runs and waits for background work.
-    pub async fn run(self, stop: impl Future<Output = ()>) {
+    /// Serves until `stop` completes; then takes no more, finishes what runs and waits for background work. `false` if
+    /// that took too long and something was cut off.
+    pub async fn run(self, stop: impl Future<Output = ()>) -> bool {
         let connections = GracefulShutdown::new();
         tokio::select! {
             () = self.accept(&connections) => {}
             () = stop => {}
         }
-        let Self { listener, host, limits, .. } = self;
-        drop(listener);
-        let deadline = tokio::time::Instant::now() + limits.shutdown;
-        let _ = tokio::time::timeout_at(deadline, connections.shutdown()).await;
-        host.background.finish(deadline - tokio::time::Instant::now()).await;
+        drop(self.listener);
+        let deadline = Instant::now() + self.limits.shutdown;
+        let answered = timeout_at(deadline, connections.shutdown()).await.is_ok();
+        answered & self.host.background.finish(deadline).await
     }
 
     async fn accept(&self, connections: &GracefulShutdown) {
@@ -83,10 +89,10 @@ impl Server {
         let protocol = protocol(&self.limits);
         while let Ok(permit) = Arc::clone(&permits).acquire_owned().await {
             let (stream, peer) = self.accept_one().await;
-            let (edge, context) = (Arc::clone(&self.edge), self.host.context.clone());
-            let connection = connections.watch(serve(&protocol, stream, peer, edge, context));
+            let connection = serve(&protocol, stream, peer, self.handler.clone(), self.host.context.clone());
+            let connection = connections.watch(connection);
             tokio::spawn(async move {
-                // It fails when the caller goes away or breaks the protocol: hyper has answered what can be answered.
+                // It fails when the caller goes away or breaks the protocol; hyper has answered what can be answered.
                 let _ = connection.await;
                 drop(permit);
             });
@@ -97,8 +103,11 @@ impl Server {
         loop {
             match self.listener.accept().await {
                 Ok(accepted) => return accepted,
-                // Out of file descriptors, most likely: some are given back as connections end.
-                Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+                Err(error) => {
+                    // Out of file descriptors, most likely: some are given back as connections end.
+                    tracing::error!(error = &error as &dyn std::error::Error, "a connection could not be accepted");
+                    sleep(Duration::from_millis(50)).await;
+                }
             }
         }
     }
@@ -114,17 +123,31 @@ fn protocol(limits: &Limits) -> http1::Builder {
     protocol
 }
 
-fn serve(
+fn serve<H, F>(
     protocol: &http1::Builder,
     stream: TcpStream,
     peer: SocketAddr,
-    edge: Arc<Edge>,
+    handler: H,
     context: Context,
-) -> impl hyper_util::server::graceful::GracefulConnection<Error = hyper::Error> + Send + use<> {
+) -> impl GracefulConnection<Error = hyper::Error> + Send + use<H, F>
+where
+    H: Fn(Request) -> F + Clone + Send + 'static,
+    F: Future<Output = Response> + Send + 'static,
+{
+    // Without it, a chunk of a stream may wait for the acknowledgement of the one before.
     let _ = stream.set_nodelay(true);
     let service = service_fn(move |request| {
-        let (edge, context) = (Arc::clone(&edge), context.clone());
-        async move { Ok::<_, Infallible>(edge.handle(exchange::request(request, peer.ip()), &context).await) }
+        let answer = if exchange::target_fits(&request) {
+            Ok(handler(exchange::request(request, peer.ip())))
+        } else {
+            Err(exchange::target_too_long(&RequestId::accept(request.headers(), &context)))
+        };
+        async move {
+            Ok::<_, Infallible>(match answer {
+                Ok(running) => running.await,
+                Err(refusal) => refusal,
+            })
+        }
     });
     protocol.serve_connection(TokioIo::new(stream), service)
 }

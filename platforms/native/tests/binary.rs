@@ -1,0 +1,56 @@
+//! The binary as an operator runs it.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn native(variables: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_native"));
+    command.env_clear().envs(variables.iter().copied()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+#[test]
+fn says_where_it_listens_serves_and_stops_on_sigterm() {
+    let mut server = Running(native(&[("LISTEN", "127.0.0.1:0")]).spawn().unwrap());
+    let mut line = String::new();
+    BufReader::new(server.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let ready: serde_json::Value = serde_json::from_str(&line).unwrap();
+    let address = ready["url"].as_str().unwrap().strip_prefix("http://").unwrap();
+    let mut caller = TcpStream::connect(address).unwrap();
+    caller.write_all(b"GET /healthz HTTP/1.1\r\nhost: edge.test\r\nconnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    caller.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    kill_process(Pid::from_child(&server.0), Signal::TERM).unwrap();
+    assert_eq!(server.0.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn says_in_one_line_what_is_wrong_with_its_variables() {
+    let output = native(&[("LISTEN", "everywhere"), ("LOG_LEVEL", "loud")]).output().unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!((output.status.code(), error.lines().count()), (Some(1), 1));
+    assert!(error.contains("LISTEN") && error.contains("LOG_LEVEL"), "{error}");
+}
+
+#[test]
+fn refuses_an_argument_it_does_not_know_and_explains_itself() {
+    let refused = native(&[]).arg("--fast").output().unwrap();
+    assert_eq!(refused.status.code(), Some(1));
+    let help = native(&[]).arg("--help").output().unwrap();
+    assert!(help.status.success());
+    let text = String::from_utf8(help.stdout).unwrap();
+    assert!(text.contains("LISTEN") && text.contains("LOG_LEVEL"), "{text}");
+}
