@@ -1,0 +1,340 @@
+// The JavaScript side of the boundary to WASM: what Rust imports, and the bookkeeping around each call into it.
+//
+// A head (request line or status with headers) crosses as one string of lines, a body as bytes or chunk by chunk, and
+// only when it is read. Numbers stand for everything else: an invocation is one call of the Worker (a request, a
+// trigger, a Durable Object's event), an operation is one pending promise, a stream is one body that Rust produces.
+import * as edge from "./index.js";
+
+const invocations = new Map();
+let lastInvocation = 0;
+let bindings;
+// The WASM instance. A panic ends it; calls that belong to an earlier one are not passed on.
+let instance = 1;
+let booted = false;
+
+export const generation = () => instance;
+
+class Invocation {
+  id = ++lastInvocation;
+  instance = instance;
+  exchanges = new Map();
+  timers = new Map();
+  streams = new Map();
+  incoming; // the request, as a source of chunks
+  response; // given before anybody waited for it
+  respond; // resolves the promise the caller waits for
+  end; // resolves the promise that keeps the invocation alive
+  rouse; // continues this invocation from another one's call
+
+  // The WASM instance is gone, and with it everything that was to come.
+  lose() {
+    this.respond?.(failure(this.incoming.message));
+    for (const exchange of this.exchanges.values()) exchange.abort.abort();
+    for (const timer of this.timers.values()) clearTimeout(timer);
+    for (const stream of this.streams.values()) stream.error(new Error("the answer was cut off"));
+    this.end?.();
+  }
+}
+
+// ---- from the host into WASM
+
+// Answers a request: with a response at once, with a promise, or with nothing if the WASM instance broke down.
+export function startRequest(request, env, context, call) {
+  const invocation = new Invocation();
+  invocation.incoming = { message: request, reader: null };
+  begin(invocation, env, context, call);
+  if (invocation.response || invocation.instance !== instance) return invocation.response;
+  return new Promise((resolve) => {
+    invocation.respond = resolve;
+  });
+}
+
+// Runs an event without an answer; the promise resolves when all its work is done.
+export function start(env, context, call) {
+  const invocation = new Invocation();
+  const done = begin(invocation, env, context, call);
+  if (invocation.instance !== instance) throw new Error("the event was not handled");
+  return done;
+}
+
+function begin(invocation, env, context, call) {
+  invocations.set(invocation.id, invocation);
+  enter(invocation, (id) => {
+    if (!booted) boot(env);
+    call(id);
+  });
+  if (!invocations.has(invocation.id)) return undefined;
+  const done = new Promise((resolve) => {
+    invocation.end = resolve;
+  });
+  // Work goes on after the response and after the client has left; without this its tasks would never be dropped.
+  context.waitUntil(done);
+  listen(invocation);
+  return done;
+}
+
+function boot(env) {
+  const texts = Object.entries(env).filter(([, value]) => typeof value === "string");
+  bindings = env;
+  booted = true;
+  edge.boot(JSON.stringify(Object.fromEntries(texts)), env);
+}
+
+// A promise's continuation runs in the invocation that made it, whoever resolves it. So a task that another invocation
+// has woken does its I/O where it belongs.
+function listen(invocation) {
+  const roused = new Promise((resolve) => {
+    invocation.rouse = resolve;
+  });
+  roused.then(() => {
+    if (invocation.instance !== instance) return invocation.lose();
+    if (!invocations.has(invocation.id)) return;
+    listen(invocation);
+    enter(invocation, edge.resume);
+  });
+}
+
+// Every call into WASM. An exception here is a panic (or a stack or memory overflow): the instance cannot go on.
+function enter(invocation, call, number, value) {
+  if (invocation.instance !== instance) return;
+  try {
+    call(invocation.id, number, value);
+  } catch (error) {
+    breakDown(error);
+  }
+}
+
+function breakDown(error) {
+  console.error(JSON.stringify({ level: "error", message: "the WASM instance broke down", error: String(error) }));
+  const lost = [...invocations.values()];
+  invocations.clear();
+  instance += 1;
+  booted = false;
+  edge.__wbg_reset_state();
+  for (const invocation of lost) invocation.rouse?.();
+}
+
+export function failure(request) {
+  const given = request.headers.get("x-request-id");
+  const id = /^[\w.-]{1,64}$/.test(given ?? "") ? given : crypto.randomUUID();
+  const problem = { type: "/problems/internal", title: "Something failed on our side", status: 500, request_id: id };
+  const headers = { "content-type": "application/problem+json", "cache-control": "no-store", "x-request-id": id };
+  return new Response(JSON.stringify(problem), { status: 500, headers });
+}
+
+// Method, URL and headers, a line each. No part can contain a line break.
+export function pack(request) {
+  let head = request.method + "\n" + request.url;
+  request.headers.forEach((value, name) => {
+    head += "\n" + name + "\n" + value;
+  });
+  return head;
+}
+
+// ---- from WASM to the host. Nothing here may throw: the exception would unwind through Rust.
+
+export function log(line) {
+  console.log(line);
+}
+
+export function now() {
+  return Date.now();
+}
+
+export function random(buffer) {
+  crypto.getRandomValues(buffer);
+}
+
+// No task of the invocation is left.
+export function finished(id) {
+  const invocation = invocations.get(id);
+  invocations.delete(id);
+  invocation?.end?.();
+}
+
+export function wake(id) {
+  invocations.get(id)?.rouse?.();
+}
+
+export function sleep(id, operation, milliseconds) {
+  const invocation = invocations.get(id);
+  const fire = () => {
+    invocation.timers.delete(operation);
+    enter(invocation, edge.settleDone, operation);
+  };
+  invocation.timers.set(operation, setTimeout(fire, milliseconds));
+}
+
+export function cancelSleep(id, operation) {
+  const timers = invocations.get(id)?.timers;
+  clearTimeout(timers?.get(operation));
+  timers?.delete(operation);
+}
+
+// The response to the invocation's request.
+export function answer(id, head, bytes, stream) {
+  const invocation = invocations.get(id);
+  let response;
+  try {
+    const lines = head.split("\n");
+    const body = stream ? produced(invocation, stream, lines[1]) : (bytes?.slice() ?? null);
+    response = new Response(body, { status: +lines[0], headers: headers(lines), encodeBody: "manual" });
+  } catch (error) {
+    console.error(JSON.stringify({ level: "error", message: "the answer cannot be sent", error: String(error) }));
+    response = failure(invocation.incoming.message);
+  }
+  if (invocation.respond) invocation.respond(response);
+  else invocation.response = response;
+}
+
+// An outbound request: its first two lines are method and URL, the third is the length of a streamed body.
+export function send(id, operation, head, bytes, stream) {
+  const invocation = invocations.get(id);
+  const exchange = { abort: new AbortController(), message: null, reader: null };
+  invocation.exchanges.set(operation, exchange);
+  const lines = head.split("\n");
+  exchangeHeads(invocation, operation, exchange, lines, bytes?.slice(), stream);
+}
+
+async function exchangeHeads(invocation, operation, exchange, lines, bytes, stream) {
+  try {
+    const response = await fetch(lines[1], {
+      method: lines[0],
+      headers: headers(lines, 3),
+      body: stream ? produced(invocation, stream, lines[2]) : bytes,
+      redirect: "manual",
+      signal: exchange.abort.signal,
+      encodeResponseBody: "manual", // bytes pass as they are
+    });
+    exchange.message = response;
+    let head = String(response.status);
+    response.headers.forEach((value, name) => {
+      head += "\n" + name + "\n" + value;
+    });
+    enter(invocation, edge.settleText, operation, head);
+  } catch (error) {
+    invocation.exchanges.delete(operation);
+    enter(invocation, edge.settleFailed, operation, String(error));
+  }
+}
+
+// The exchange is over for Rust; if its body has not been read to the end, the connection is closed.
+export function release(id, operation, abort) {
+  const exchanges = invocations.get(id)?.exchanges;
+  if (abort) exchanges?.get(operation)?.abort.abort();
+  exchanges?.delete(operation);
+}
+
+export function readRequest(id, operation, owner, whole) {
+  read(invocations.get(id), operation, invocations.get(owner)?.incoming, whole);
+}
+
+export function readResponse(id, operation, owner, exchange, whole) {
+  read(invocations.get(id), operation, invocations.get(owner)?.exchanges.get(exchange), whole);
+}
+
+async function read(invocation, operation, source, whole) {
+  try {
+    if (whole) {
+      const bytes = new Uint8Array(await source.message.arrayBuffer());
+      return enter(invocation, edge.settleBytes, operation, bytes);
+    }
+    source.reader ??= source.message.body?.getReader();
+    const { done, value } = (await source.reader?.read()) ?? { done: true };
+    if (done) enter(invocation, edge.settleDone, operation);
+    else enter(invocation, edge.settleBytes, operation, value);
+  } catch (error) {
+    enter(invocation, edge.settleFailed, operation, String(error));
+  }
+}
+
+// A body that Rust produces, one chunk per demand.
+function produced(invocation, stream, length) {
+  const body = new ReadableStream(
+    {
+      start(controller) {
+        invocation.streams.set(stream, controller);
+      },
+      pull() {
+        enter(invocation, edge.pull, stream);
+      },
+      cancel() {
+        invocation.streams.delete(stream);
+        enter(invocation, edge.cancel, stream);
+      },
+    },
+    { highWaterMark: 0 },
+  );
+  return length ? body.pipeThrough(new FixedLengthStream(+length)) : body;
+}
+
+export function enqueue(id, stream, chunk) {
+  invocations.get(id)?.streams.get(stream)?.enqueue(chunk.slice());
+}
+
+// Ends a produced body: cleanly, or cut off so that the receiver notices.
+export function closeStream(id, stream, cut) {
+  const streams = invocations.get(id)?.streams;
+  const controller = streams?.get(stream);
+  streams?.delete(stream);
+  try {
+    if (cut) controller?.error(new Error("the body was cut off"));
+    else controller?.close();
+  } catch {
+    // The receiver has gone already.
+  }
+}
+
+export async function take(id, operation, shard, takes) {
+  const invocation = invocations.get(id);
+  try {
+    const decision = await bindings.LEDGER.getByName(shard).take(takes);
+    enter(invocation, edge.settleText, operation, decision);
+  } catch (error) {
+    enter(invocation, edge.settleFailed, operation, String(error));
+  }
+}
+
+const ALGORITHMS = {
+  ES256: { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" },
+  RS256: { name: "RSASSA-PKCS1-v1_5", hash: "SHA-256" },
+};
+const MAX_KEYS = 64;
+const keys = new Map();
+
+export function verify(id, operation, algorithm, jwk, message, signature) {
+  verifySignature(invocations.get(id), operation, ALGORITHMS[algorithm], jwk, message.slice(), signature.slice());
+}
+
+async function verifySignature(invocation, operation, algorithm, jwk, message, signature) {
+  try {
+    const key = keys.get(jwk) ?? (await importKey(algorithm, jwk));
+    const valid = await crypto.subtle.verify(algorithm, key, signature, message);
+    enter(invocation, edge.settleText, operation, String(valid));
+  } catch (error) {
+    enter(invocation, edge.settleFailed, operation, String(error));
+  }
+}
+
+async function importKey(algorithm, jwk) {
+  const key = await crypto.subtle.importKey("jwk", JSON.parse(jwk), algorithm, false, ["verify"]);
+  if (keys.size >= MAX_KEYS) keys.delete(keys.keys().next().value);
+  keys.set(jwk, key);
+  return key;
+}
+
+// Header lines from the third on (or from `first`); a name that comes twice needs a list.
+function headers(lines, first = 2) {
+  const record = Object.create(null);
+  for (let i = first; i < lines.length; i += 2) {
+    if (lines[i] in record) return list(lines, first);
+    record[lines[i]] = lines[i + 1];
+  }
+  return record;
+}
+
+function list(lines, first) {
+  const all = new Headers();
+  for (let i = first; i < lines.length; i += 2) all.append(lines[i], lines[i + 1]);
+  return all;
+}

@@ -1,0 +1,49 @@
+//! What JavaScript offers to Rust, and its meaning: see `js/host.js`. None of these throws.
+
+use wasm_bindgen::prelude::wasm_bindgen;
+
+#[wasm_bindgen(module = "host.js")]
+extern "C" {
+    /// Writes one line to the Worker's log.
+    pub fn log(line: &str);
+    /// Milliseconds since the epoch; stands still between I/O.
+    pub fn now() -> f64;
+    /// Fills `buffer` with random bytes.
+    pub fn random(buffer: &mut [u8]);
+
+    /// No task of the invocation is left.
+    pub fn finished(invocation: u32);
+    /// Calls `resume` soon, inside the invocation.
+    pub fn wake(invocation: u32);
+
+    /// Settles `operation` after some milliseconds.
+    pub fn sleep(invocation: u32, operation: u32, milliseconds: i32);
+    /// Forgets a sleep.
+    #[wasm_bindgen(js_name = cancelSleep)]
+    pub fn cancel_sleep(invocation: u32, operation: u32);
+
+    /// Gives the response: known bytes, or the number of a produced stream, or neither.
+    pub fn answer(invocation: u32, head: &str, bytes: Option<&[u8]>, stream: u32);
+
+    /// Sends an outbound request; `operation` settles with the response's head and then stands for the exchange.
+    pub fn send(invocation: u32, operation: u32, head: &str, bytes: Option<&[u8]>, stream: u32);
+    /// Forgets an exchange, and closes its connection if it is still going on.
+    pub fn release(invocation: u32, exchange: u32, abort: bool);
+    /// Reads the body of the request of the invocation `owner`: the next chunk, or all of it.
+    #[wasm_bindgen(js_name = readRequest)]
+    pub fn read_request(invocation: u32, operation: u32, owner: u32, whole: bool);
+    /// Reads the response's body in an exchange of the invocation `owner`.
+    #[wasm_bindgen(js_name = readResponse)]
+    pub fn read_response(invocation: u32, operation: u32, owner: u32, exchange: u32, whole: bool);
+
+    /// Hands over one chunk of a produced stream.
+    pub fn enqueue(invocation: u32, stream: u32, chunk: &[u8]);
+    /// Ends a produced stream.
+    #[wasm_bindgen(js_name = closeStream)]
+    pub fn close_stream(invocation: u32, stream: u32, cut: bool);
+
+    /// Asks the ledger object of `shard`; takes and decision are JSON.
+    pub fn take(invocation: u32, operation: u32, shard: &str, takes: &str);
+    /// Verifies a signature with WebCrypto; settles with `true` or `false`.
+    pub fn verify(invocation: u32, operation: u32, algorithm: &str, jwk: &str, message: &[u8], signature: &[u8]);
+}
