@@ -24,7 +24,7 @@ pub enum LogoutScope {
 }
 
 #[derive(Serialize)]
-struct Password<'a> {
+struct PasswordGrant<'a> {
     email: &'a str,
     password: &'a str,
     /// Becomes the user's own `user_metadata`.
@@ -33,9 +33,8 @@ struct Password<'a> {
 }
 
 #[derive(Serialize)]
-struct Refresh<'a> {
-    #[serde(rename = "refresh_token")]
-    token: &'a str,
+struct RefreshGrant<'a> {
+    refresh_token: &'a str,
 }
 
 impl Auth<'_> {
@@ -47,7 +46,7 @@ impl Auth<'_> {
         password: &SecretString,
         data: Option<&Map<String, Value>>,
     ) -> Result<SignUp, AuthError> {
-        let body = json(&Password { email, password: password.expose_secret(), data })?;
+        let body = json(&PasswordGrant { email, password: password.expose_secret(), data })?;
         let answer = self.post(context, "/auth/v1/signup", body).await?;
         let value: Value = read(&answer)?;
         if value.get("access_token").is_none() {
@@ -63,14 +62,14 @@ impl Auth<'_> {
         email: &str,
         password: &SecretString,
     ) -> Result<Session, AuthError> {
-        let body = json(&Password { email, password: password.expose_secret(), data: None })?;
+        let body = json(&PasswordGrant { email, password: password.expose_secret(), data: None })?;
         let answer = self.post(context, "/auth/v1/token?grant_type=password", body).await?;
         Ok(read(&answer)?)
     }
 
     /// Exchanges a refresh token for the next session.
     pub async fn refresh(&self, context: &Context, refresh_token: &SecretString) -> Result<Session, AuthError> {
-        let body = json(&Refresh { token: refresh_token.expose_secret() })?;
+        let body = json(&RefreshGrant { refresh_token: refresh_token.expose_secret() })?;
         let answer = self.post(context, "/auth/v1/token?grant_type=refresh_token", body).await;
         let answer = answer.map_err(|error| match error {
             AuthError::InvalidCredentials => AuthError::RefreshRefused { code: "invalid_grant".into() },

@@ -8,6 +8,8 @@ use platform::{Context, PublicKey, Timestamp};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
+use crate::api_key::ApiKey;
+use crate::api_keys::ApiKeys;
 use crate::claims::Claims;
 use crate::credential::Credential;
 use crate::expiring_map::ExpiringMap;
@@ -18,7 +20,7 @@ use crate::remote_keys::{RemoteKeys, later};
 use crate::{Config, Jwks, Principal, Reason, Refusal};
 
 const VERIFIED_TOKENS: usize = 4096;
-const VERIFIED_FOR: Duration = Duration::from_secs(300);
+const VERIFIED_FOR: Duration = Duration::from_mins(5);
 const RETRY_AFTER_HOST_FAILURE: Duration = Duration::from_secs(5);
 
 /// Finds out who is calling. One per instance: it keeps the issuer's keys and the tokens it has already verified.
@@ -26,6 +28,7 @@ pub struct Authenticator {
     config: Config,
     keys: Keys,
     verified: Mutex<ExpiringMap<[u8; 32], Verified>>,
+    api_keys: Option<ApiKeys>,
 }
 
 /// Who is calling, and what they called with.
@@ -60,16 +63,23 @@ impl Authenticator {
             Jwks::Url(url) => Keys::Remote(RemoteKeys::new(JwksSource::new(url.clone()))),
             Jwks::Inline(keys) => Keys::Inline(keys.clone()),
         };
-        Self { config, keys, verified: Mutex::new(ExpiringMap::new(VERIFIED_TOKENS)) }
+        let api_keys = config.api_keys.as_ref().map(ApiKeys::new);
+        Self { config, keys, verified: Mutex::new(ExpiringMap::new(VERIFIED_TOKENS)), api_keys }
     }
 
     /// Who sent these headers. A credential that is present and bad is refused, whatever else would be let in.
     pub async fn authenticate(&self, headers: &HeaderMap, context: &Context) -> Result<Caller, Refusal> {
         let caller = match Credential::of(headers)? {
             Credential::AccessToken(token) => self.access_token(token, context).await,
-            Credential::ApiKey(_) => Err(Reason::UnknownApiKey.into()),
+            Credential::ApiKey(key) => self.api_key(key, context).await,
         };
         caller.inspect_err(|refusal| tracing::info!(reason = %refusal, "a credential was refused"))
+    }
+
+    async fn api_key(&self, key: &str, context: &Context) -> Result<Caller, Refusal> {
+        let key = ApiKey::parse(key).ok_or(Reason::MalformedApiKey)?;
+        let api_keys = self.api_keys.as_ref().ok_or(Reason::NoApiKeys)?;
+        Ok(Caller { principal: api_keys.principal(&key, context).await?, access_token: None })
     }
 
     async fn access_token(&self, token: &str, context: &Context) -> Result<Caller, Refusal> {

@@ -5,6 +5,7 @@ use secrecy::{ExposeSecret, SecretString};
 use url::{Host, Url};
 
 use crate::KeySet;
+use crate::api_key::Pepper;
 
 /// RFC 7518 section 3.2: "A key of the same size as the hash output […] or larger MUST be used".
 const MIN_SECRET_BYTES: usize = 32;
@@ -20,6 +21,17 @@ pub struct Config {
     pub jwks: Jwks,
     /// The legacy shared secret. HS256 is refused without it.
     pub hs256_secret: Option<SecretString>,
+    /// How API keys are looked up. They are refused without it.
+    pub api_keys: Option<ApiKeyConfig>,
+}
+
+/// What looking up API keys takes.
+#[derive(Debug, Clone)]
+pub struct ApiKeyConfig {
+    /// The secret under which keys are digested.
+    pub pepper: Pepper,
+    /// The project whose database knows the digests.
+    pub supabase: supabase::Config,
 }
 
 /// Where the issuer's public keys come from.
@@ -33,7 +45,8 @@ pub enum Jwks {
 
 impl Config {
     /// Reads `SUPABASE_URL`, from which issuer and key URL follow, and what may replace them: `SUPABASE_JWT_ISSUER`,
-    /// `SUPABASE_JWT_AUDIENCE`, `SUPABASE_JWKS_URL`, `SUPABASE_JWKS`, `SUPABASE_JWT_SECRET` (legacy HS256).
+    /// `SUPABASE_JWT_AUDIENCE`, `SUPABASE_JWKS_URL`, `SUPABASE_JWKS`, `SUPABASE_JWT_SECRET` (legacy HS256). With
+    /// `API_KEY_PEPPER` also the project's keys.
     pub async fn read(configuration: &mut Configuration<'_>) -> Option<Self> {
         let url = configuration.url("SUPABASE_URL").await;
         let issuer = configuration.optional("SUPABASE_JWT_ISSUER").await;
@@ -42,7 +55,8 @@ impl Config {
         let jwks = read_jwks(configuration, issuer.as_deref()).await;
         let hs256_secret = read_secret(configuration).await;
         let audience = audience.unwrap_or_else(|| "authenticated".to_owned());
-        Some(Self { issuer: issuer?, audience, jwks: jwks?, hs256_secret })
+        let api_keys = read_api_keys(configuration).await;
+        Some(Self { issuer: issuer?, audience, jwks: jwks?, hs256_secret, api_keys })
     }
 
     /// Reads the configuration alone.
@@ -78,6 +92,14 @@ async fn read_secret(configuration: &mut Configuration<'_>) -> Option<SecretStri
         return configuration.fault("SUPABASE_JWT_SECRET", "must have at least 32 bytes");
     }
     Some(secret)
+}
+
+async fn read_api_keys(configuration: &mut Configuration<'_>) -> Option<ApiKeyConfig> {
+    let pepper = configuration.optional_secret("API_KEY_PEPPER").await?;
+    let Some(pepper) = Pepper::parse(pepper.expose_secret()) else {
+        return configuration.fault("API_KEY_PEPPER", "must be at least 32 bytes in hexadecimal or base64");
+    };
+    Some(ApiKeyConfig { pepper, supabase: supabase::Config::read(configuration).await? })
 }
 
 fn is_loopback(url: &Url) -> bool {

@@ -1,6 +1,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use http::header::{ACCEPT, AGE, CACHE_CONTROL, HeaderMap};
 use http::{Request, StatusCode};
@@ -16,7 +18,7 @@ use crate::remote_keys::later;
 
 const FETCH_DEADLINE: Duration = Duration::from_secs(5);
 const SHARED_DEADLINE: Duration = Duration::from_secs(1);
-const SHARED_FOR: Duration = Duration::from_secs(24 * 3600);
+const SHARED_FOR: Duration = Duration::from_hours(24);
 const MAX_DOCUMENT_BYTES: usize = 64 * 1024;
 const DEFAULT_FRESH_SECONDS: u64 = 600;
 const FRESH_SECONDS: std::ops::RangeInclusive<u64> = 60..=3600;
@@ -60,9 +62,8 @@ pub(crate) enum FetchError {
 
 impl JwksSource {
     pub(crate) fn new(url: Url) -> Self {
-        let digest = Sha256::digest(url.as_str());
-        let name: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-        Self { url, shared_key: format!("jwks/{name}") }
+        let shared_key = format!("jwks/{}", URL_SAFE_NO_PAD.encode(Sha256::digest(url.as_str())));
+        Self { url, shared_key }
     }
 
     /// Asks the issuer. A redirect is an answer like any other, and not the one we need.

@@ -4,6 +4,7 @@
 //! form; `alg` from the key, never from the token; signature; claims. A credential that is present and bad is refused
 //! and never counts as none.
 
+mod api_keys;
 mod authenticator;
 mod claims;
 mod config;
@@ -21,7 +22,7 @@ mod strict_json;
 pub mod api_key;
 
 pub use authenticator::{Authenticator, Caller};
-pub use config::{Config, Jwks};
+pub use config::{ApiKeyConfig, Config, Jwks};
 pub use key_set::{KeySet, KeySetError};
 pub use principal::{Method, Principal, Role, SCOPES, Tier};
 pub use reason::Reason;

@@ -69,6 +69,9 @@ pub enum Reason {
     /// Not in the form of an API key, or its checksum is wrong. Nothing was looked up.
     #[error("the API key is malformed")]
     MalformedApiKey,
+    /// An API key where none are configured.
+    #[error("API keys are not configured: API_KEY_PEPPER is not set")]
+    NoApiKeys,
     /// Unknown, revoked or expired.
     #[error("the API key is unknown, revoked or expired")]
     UnknownApiKey,

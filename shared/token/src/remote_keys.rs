@@ -16,9 +16,9 @@ const INTERVAL_AFTER_ABANDONED: Duration = Duration::from_secs(1);
 const FLIGHT_DEADLINE: Duration = Duration::from_secs(8);
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// How long keys are used when the issuer cannot be reached.
-const MAX_STALENESS: Duration = Duration::from_secs(24 * 3600);
+const MAX_STALENESS: Duration = Duration::from_hours(24);
 const UNKNOWN_KEY_IDS: usize = 1024;
-const UNKNOWN_FOR: Duration = Duration::from_secs(60);
+const UNKNOWN_FOR: Duration = Duration::from_mins(1);
 
 /// An issuer's published keys, kept and renewed.
 ///

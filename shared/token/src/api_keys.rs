@@ -1,0 +1,135 @@
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use platform::{Context, Timestamp};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use supabase::{AUTHENTICATE_KEY, Identity, Supabase};
+use uuid::Uuid;
+
+use crate::api_key::{ApiKey, PEPPER_VERSION, Pepper, hex};
+use crate::config::ApiKeyConfig;
+use crate::expiring_map::ExpiringMap;
+use crate::principal::{Method, Principal, Role, SCOPES, Tier};
+use crate::remote_keys::later;
+use crate::{Reason, Refusal};
+
+/// How long a revoked key may still be let in.
+const KNOWN_FOR: Duration = Duration::from_secs(10);
+const UNKNOWN_FOR: Duration = Duration::from_secs(5);
+const CAPACITY: usize = 4096;
+const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(5);
+
+type Digest = [u8; 32];
+
+/// Looks API keys up by their digests and remembers the answers briefly.
+pub(crate) struct ApiKeys {
+    pepper: Pepper,
+    supabase: Supabase,
+    answers: Mutex<Answers>,
+}
+
+/// Apart, so that a flood of invented keys does not displace the real ones.
+struct Answers {
+    known: ExpiringMap<Digest, Arc<Principal>>,
+    unknown: ExpiringMap<Digest, ()>,
+}
+
+#[derive(Serialize)]
+struct Query {
+    digest: String,
+    pepper_version: u16,
+}
+
+#[derive(Deserialize)]
+struct Found {
+    key_id: Uuid,
+    user_id: Uuid,
+    org_id: Uuid,
+    roles: Vec<String>,
+    tier: String,
+    scopes: Vec<String>,
+}
+
+impl ApiKeys {
+    pub(crate) fn new(config: &ApiKeyConfig) -> Self {
+        let answers = Answers { known: ExpiringMap::new(CAPACITY), unknown: ExpiringMap::new(CAPACITY) };
+        Self {
+            pepper: config.pepper.clone(),
+            supabase: Supabase::new(config.supabase.clone()),
+            answers: Mutex::new(answers),
+        }
+    }
+
+    /// Whom `key` acts for.
+    pub(crate) async fn principal(&self, key: &ApiKey<'_>, context: &Context) -> Result<Arc<Principal>, Refusal> {
+        let digest = self.pepper.digest(key);
+        // From before the question on, so that the answer is never older than it looks.
+        let asked = context.clock.now();
+        if let Some(answer) = self.recall(&digest, asked) {
+            return answer.ok_or(Reason::UnknownApiKey.into());
+        }
+        let found = self.look_up(&digest, context).await?.map(Arc::new);
+        let mut answers = self.answers();
+        match &found {
+            Some(principal) => answers.known.insert(digest, Arc::clone(principal), asked, later(asked, KNOWN_FOR)),
+            None => answers.unknown.insert(digest, (), asked, later(asked, UNKNOWN_FOR)),
+        }
+        found.ok_or(Reason::UnknownApiKey.into())
+    }
+
+    /// What was answered lately: nothing, or that the key is unknown, or whom it acts for.
+    fn recall(&self, digest: &Digest, now: Timestamp) -> Option<Option<Arc<Principal>>> {
+        let answers = self.answers();
+        match answers.known.get(digest, now) {
+            Some(principal) => Some(Some(Arc::clone(principal))),
+            None => answers.unknown.get(digest, now).map(|()| None),
+        }
+    }
+
+    /// As the edge itself: nobody has proved who they are yet.
+    async fn look_up(&self, digest: &Digest, context: &Context) -> Result<Option<Principal>, Refusal> {
+        let query = Query { digest: hex(digest), pepper_version: PEPPER_VERSION };
+        let answer =
+            self.supabase.rpc::<Map<String, Value>>(context, AUTHENTICATE_KEY, &query, Identity::Service).await;
+        let answer = answer.map_err(|error| {
+            tracing::warn!(%error, "an API key could not be looked up");
+            let retry_after = match error {
+                supabase::Error::Unavailable { retry_after, .. } => retry_after,
+                _ => None,
+            };
+            Refusal::Unavailable { retry_after: retry_after.unwrap_or(DEFAULT_RETRY_AFTER) }
+        })?;
+        if answer.is_empty() {
+            return Ok(None);
+        }
+        let found: Found = serde_json::from_value(answer.into()).map_err(|error| {
+            tracing::error!(%error, "the answer about an API key has another form");
+            Refusal::Unavailable { retry_after: DEFAULT_RETRY_AFTER }
+        })?;
+        Ok(Some(found.into()))
+    }
+
+    fn answers(&self) -> MutexGuard<'_, Answers> {
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl From<Found> for Principal {
+    fn from(found: Found) -> Self {
+        Self {
+            user_id: found.user_id,
+            org_id: Some(found.org_id),
+            roles: found.roles.iter().filter_map(|role| Role::named(role)).collect(),
+            tier: Tier::named(&found.tier),
+            scopes: found.scopes.into_iter().filter(|scope| SCOPES.contains(&scope.as_str())).collect(),
+            session_id: None,
+            email: None,
+            is_anonymous: false,
+            aal: None,
+            method: Method::ApiKey,
+            key_id: Some(found.key_id),
+            expires_at: None,
+        }
+    }
+}

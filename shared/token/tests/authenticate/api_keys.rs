@@ -1,0 +1,148 @@
+use std::time::Duration;
+
+use platform::SendError;
+use platform::fakes::Host;
+use secrecy::ExposeSecret;
+use token::api_key::Pepper;
+use token::{ApiKeyConfig, Authenticator, Caller, Method, Reason, Refusal, Role, Tier};
+
+use crate::support::*;
+
+const KEY: &str = "qlp_test_0123456789ABCDEFGHIJKLMNOPQ3BQI4O";
+const FOUND: &str = r#"{"key_id":"00000000-0000-4000-8000-0000000000aa","user_id":"00000000-0000-4000-8000-000000000001",
+    "org_id":"00000000-0000-4000-8000-00000000000a","roles":["developer"],"tier":"T3","scopes":["llm","root"]}"#;
+
+struct Edge {
+    host: Host,
+    authenticator: Authenticator,
+}
+
+impl Edge {
+    fn new() -> Self {
+        let supabase = supabase::Config {
+            url: "https://x.supabase.co".parse().unwrap(),
+            publishable_key: "sb_publishable_p".into(),
+            secret_key: "sb_secret_s".into(),
+        };
+        let api_keys = ApiKeyConfig { pepper: Pepper::parse(&"00".repeat(32)).unwrap(), supabase };
+        let config = token::Config { api_keys: Some(api_keys), ..inline_config(&[], None) };
+        Self { host: Host::new(), authenticator: Authenticator::new(config) }
+    }
+
+    fn authenticate(&self, key: &str) -> Result<Caller, Refusal> {
+        let headers = header("x-api-key", key);
+        self.host.block_on(self.authenticator.authenticate(&headers, &self.host.context()))
+    }
+
+    fn refusal(&self, key: &str) -> Refusal {
+        self.authenticate(key).unwrap_err()
+    }
+
+    fn look_ups(&self) -> usize {
+        self.host.http.requests().len()
+    }
+}
+
+#[test]
+fn an_api_key_says_for_whom_it_acts_and_has_only_its_scopes() {
+    let edge = Edge::new();
+    edge.host.http.reply_json(200, FOUND);
+    let caller = edge.authenticate(KEY).unwrap();
+    let principal = &caller.principal;
+    assert_eq!(
+        (principal.method, principal.tier, principal.roles.as_slice()),
+        (Method::ApiKey, Tier::T3, &[Role::Developer][..])
+    );
+    assert_eq!(principal.key_id.unwrap().to_string(), "00000000-0000-4000-8000-0000000000aa");
+    assert_eq!(principal.scopes, ["llm"]);
+    assert!(caller.access_token().is_none());
+    assert_eq!(caller.require_scope("webhooks"), Err(Refusal::InsufficientScope("webhooks")));
+    let request = &edge.host.http.requests()[0];
+    assert_eq!(request.uri.path(), "/rest/v1/rpc/authenticate_key");
+    let digest = "c02013d9e4387e3d8f59ad8bff0000d39404c7dfed9b1df18c6706aa02db79ba";
+    assert_eq!(request.text(), format!(r#"{{"payload":{{"digest":"{digest}","pepper_version":1}}}}"#));
+    assert_eq!((request.header("apikey"), request.header("authorization")), (Some("sb_secret_s"), None));
+}
+
+#[test]
+fn a_wrong_checksum_is_refused_without_a_look_up() {
+    let edge = Edge::new();
+    for key in ["qlp_test_0123456789ABCDEFGHIJKLMNOPQ3BQI4P", "qlp_", "sk-123", ""] {
+        assert_eq!(edge.refusal(key), Reason::MalformedApiKey.into());
+    }
+    assert_eq!(edge.look_ups(), 0);
+}
+
+#[test]
+fn a_revoked_key_is_let_in_for_at_most_ten_seconds() {
+    let edge = Edge::new();
+    edge.host.http.reply_json(200, FOUND);
+    assert!(edge.authenticate(KEY).is_ok());
+    edge.host.http.reply_json(200, "{}");
+    edge.host.clock.advance(Duration::from_millis(9_999));
+    assert!(edge.authenticate(KEY).is_ok());
+    assert_eq!(edge.look_ups(), 1);
+    edge.host.clock.advance(Duration::from_millis(1));
+    assert_eq!(edge.refusal(KEY), Reason::UnknownApiKey.into());
+}
+
+#[test]
+fn an_unknown_key_is_looked_up_once_in_five_seconds() {
+    let edge = Edge::new();
+    edge.host.http.reply_json(200, "{}");
+    for _ in 0..3 {
+        assert_eq!(edge.refusal(KEY), Reason::UnknownApiKey.into());
+    }
+    assert_eq!(edge.look_ups(), 1);
+    edge.host.clock.advance(Duration::from_secs(5));
+    edge.host.http.reply_json(200, FOUND);
+    assert!(edge.authenticate(KEY).is_ok());
+}
+
+#[test]
+fn every_refused_key_gets_the_same_answer() {
+    let answer = |refusal: Refusal| {
+        let response = problem::Problem::from(refusal).into_response(problem::Dialect::ProblemJson, "r-1");
+        (response.status(), response.headers().clone(), response.into_body())
+    };
+    let edge = Edge::new();
+    edge.host.http.reply_json(200, "{}");
+    let unknown = answer(edge.refusal(KEY));
+    assert_eq!(unknown, answer(edge.refusal("qlp_nonsense")));
+    assert_eq!(unknown, answer(Reason::NoApiKeys.into()));
+    assert_eq!(unknown.0, 401);
+}
+
+#[test]
+fn a_database_that_is_down_or_odd_is_503_and_not_remembered() {
+    let edge = Edge::new();
+    let failures: [fn(&Host); 4] = [
+        |host| (0..2).for_each(|_| host.http.fail(SendError::Unreachable("down".into()))),
+        |host| host.http.reply_json(500, "{}"),
+        |host| host.http.reply_json(200, r#"{"key_id":"x"}"#),
+        |host| host.http.reply_json(200, "null"),
+    ];
+    for fail in failures {
+        fail(&edge.host);
+        assert!(matches!(edge.refusal(KEY), Refusal::Unavailable { .. }));
+    }
+    edge.host.http.reply_json(200, FOUND);
+    assert!(edge.authenticate(KEY).is_ok());
+}
+
+#[test]
+fn without_a_pepper_every_key_is_refused() {
+    let host = Host::new();
+    let outcome = host.block_on(inline(&[]).authenticate(&header("x-api-key", KEY), &host.context()));
+    assert_eq!(outcome.unwrap_err(), Reason::NoApiKeys.into());
+    assert!(host.http.requests().is_empty());
+}
+
+#[test]
+fn a_generated_key_can_be_used() {
+    let edge = Edge::new();
+    let key = token::api_key::generate(token::api_key::Environment::Live, &edge.host.entropy);
+    edge.host.http.reply_json(200, FOUND);
+    let headers = bearer(key.expose_secret());
+    assert!(edge.host.block_on(edge.authenticator.authenticate(&headers, &edge.host.context())).is_ok());
+}
