@@ -1,6 +1,8 @@
 //! Sign-up, sign-in and sessions in front of Supabase Auth, and the user's API keys: `/auth/*`.
 
 mod attempts;
+mod config;
+mod keys;
 mod sign_in;
 
 use std::time::Duration;
@@ -14,18 +16,21 @@ use serde::Serialize;
 use supabase::{LogoutScope, Supabase};
 use token::{Authenticator, Caller};
 
+pub use config::Config;
+
 /// What `/auth/*` accepts: nothing of it is large.
 const LIMITS: Limits = Limits { bytes: 16 * 1024, time: Duration::from_secs(10) };
 
 /// The function behind `/auth/*`.
 pub struct Auth {
+    config: Config,
     supabase: Supabase,
 }
 
 impl Auth {
     /// In front of `supabase`.
-    pub fn new(supabase: Supabase) -> Self {
-        Self { supabase }
+    pub fn new(config: Config, supabase: Supabase) -> Self {
+        Self { config, supabase }
     }
 
     /// Answers a request to `/auth/<path…>`.
@@ -47,6 +52,10 @@ impl Auth {
             (["session"], &Method::GET) => {
                 let caller = authenticator.authenticate(request.headers(), context).await?;
                 answer(StatusCode::OK, &*caller.principal)
+            }
+            (["keys", rest @ ..], _) => {
+                let caller = authenticator.authenticate(request.headers(), context).await?;
+                keys::handle(&self.config, &self.supabase, rest, request, &caller, context).await
             }
             (["signup" | "login" | "refresh" | "logout"], _) => Err(allowed("POST")),
             (["session"], _) => Err(allowed("GET, HEAD")),
