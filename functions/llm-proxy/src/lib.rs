@@ -1,1 +1,127 @@
 //! The OpenAI-compatible proxy in front of LLM providers.
+//!
+//! - `POST /v1/chat/completions`: the caller's bytes go to the first configured route of the model alias, the
+//!   provider's bytes come back, streams event by event. Usage is known also when the caller did not ask for it or hangs
+//!   up; every call leaves exactly one usage event, written after the answer.
+//! - `GET /v1/models`: the aliases.
+//! - `GET /v1/usage`: what was used.
+//!
+//! One file per step, in the order of a call: [`completion`] reads the request ([`completion_request`]), finds a route
+//! ([`catalog`]), starts a [`call`], sends, and passes the answer on, in one piece or through a [`relay`] that frames
+//! ([`sse`]) and watches ([`chunk`], [`observation`]) it. However it ends ([`ending`], [`refusal`]), the call leaves its
+//! event ([`usage_event`], [`tokens`]) to the [`recorder`].
+
+mod answer_headers;
+mod call;
+mod catalog;
+mod chunk;
+mod completion;
+mod completion_request;
+mod config;
+mod ending;
+mod error_words;
+mod measure;
+mod models;
+mod observation;
+mod recorder;
+mod refusal;
+mod relay;
+mod sse;
+mod tokens;
+mod usage;
+mod usage_event;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use http::Method;
+use http::header::ALLOW;
+use platform::{ConfigurationError, Context, Request, Response, Variables};
+use problem::{Problem, kinds};
+use secrecy::SecretString;
+use supabase::Supabase;
+use telemetry::RequestId;
+
+use crate::call::Payer;
+use crate::catalog::Catalog;
+use crate::recorder::Recorder;
+
+pub use config::Config;
+
+/// The proxy, loaded once per instance: it keeps the catalog of models and the usage events not yet written.
+pub struct LlmProxy {
+    config: Config,
+    supabase: Supabase,
+    catalog: Arc<Catalog>,
+    recorder: Arc<Recorder>,
+}
+
+const USAGE: &str = "/v1/usage";
+
+/// What the proxy needs to know of a caller.
+struct Caller {
+    payer: Payer,
+    access_token: Option<SecretString>,
+}
+
+impl LlmProxy {
+    /// A proxy that has called nobody yet.
+    pub fn new(config: Config, supabase: Supabase) -> Self {
+        let catalog = Catalog::new(supabase.clone());
+        let recorder = Recorder::new(supabase.clone(), recorder::LIMITS);
+        Self { config, supabase, catalog, recorder }
+    }
+
+    /// Reads the configuration; every fault is reported together.
+    pub async fn load(variables: &dyn Variables, supabase: Supabase) -> Result<Self, ConfigurationError> {
+        Ok(Self::new(Config::load(variables).await?, supabase))
+    }
+
+    /// Answers a request to one of the routes above for an authenticated caller. The scopes are `llm` and, for the
+    /// usage, `usage:read`. The request's id is taken from its extensions.
+    pub async fn handle(
+        &self,
+        request: Request,
+        caller: &token::Caller,
+        context: &Context,
+    ) -> Result<Response, Problem> {
+        caller.require_scope(if request.uri().path() == USAGE { "usage:read" } else { "llm" })?;
+        let request_id = request.extensions().get::<RequestId>().cloned();
+        let payer = Payer {
+            user_id: caller.principal.user_id,
+            org_id: caller.principal.org_id,
+            key_id: caller.principal.key_id,
+            request_id: request_id.unwrap_or_else(|| RequestId::new(context)),
+        };
+        let access_token = caller.access_token().cloned();
+        self.answer(request, Caller { payer, access_token }, context).await
+    }
+
+    /// Writes the usage events that a database which was away has left behind. For the scheduled trigger.
+    pub async fn flush(&self, context: &Context) {
+        self.recorder.write(context).await;
+    }
+
+    async fn answer(&self, request: Request, caller: Caller, context: &Context) -> Result<Response, Problem> {
+        let method = request.method();
+        match request.uri().path() {
+            "/v1/chat/completions" if method == Method::POST => {
+                completion::create(self, request, caller.payer, context).await
+            }
+            "/v1/models" if method == Method::GET => models::list(self, context).await,
+            USAGE if method == Method::GET => {
+                let query = request.uri().query().unwrap_or_default().to_owned();
+                usage::summary(&self.supabase, &query, caller.access_token.as_ref(), context).await
+            }
+            "/v1/chat/completions" => Err(allowed("POST")),
+            "/v1/models" | USAGE => Err(allowed("GET, HEAD")),
+            _ => Err(kinds::NOT_FOUND.into()),
+        }
+    }
+}
+
+fn allowed(methods: &str) -> Problem {
+    Problem::new(kinds::METHOD_NOT_ALLOWED).detail(format!("Use {methods}.")).header(ALLOW, methods)
+}

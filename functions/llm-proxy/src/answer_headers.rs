@@ -1,0 +1,31 @@
+//! Which of a provider's response headers a caller sees.
+
+use http::HeaderMap;
+use http::header::{HeaderName, HeaderValue};
+
+use crate::call::Call;
+
+const UPSTREAM_REQUEST_ID: HeaderName = HeaderName::from_static("x-upstream-request-id");
+const KEPT: [&str; 4] = ["openai-processing-ms", "retry-after", "retry-after-ms", "x-should-retry"];
+const KEPT_PREFIX: &str = "x-ratelimit-";
+
+/// Copies what clients of OpenAI read. The provider's request id gets another name: `x-request-id` is ours.
+pub(crate) fn copy(from: &HeaderMap, to: &mut HeaderMap) {
+    for (name, value) in from {
+        if KEPT.contains(&name.as_str()) || name.as_str().starts_with(KEPT_PREFIX) {
+            to.insert(name, value.clone());
+        }
+    }
+    if let Some(id) = from.get("x-request-id") {
+        to.insert(UPSTREAM_REQUEST_ID, id.clone());
+    }
+}
+
+/// Says who answers, and at which try.
+pub(crate) fn describe(call: &Call, to: &mut HeaderMap) {
+    to.insert("x-qlp-provider", HeaderValue::from_static(call.provider()));
+    to.insert("x-qlp-attempts", HeaderValue::from_static("1"));
+    if let Ok(model) = HeaderValue::from_str(call.model()) {
+        to.insert("x-qlp-model", model);
+    }
+}

@@ -1,0 +1,187 @@
+//! The model aliases and their routes, kept per instance.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use http::header::RETRY_AFTER;
+use platform::{Context, Timestamp};
+use problem::{Problem, kinds};
+use serde::Deserialize;
+use serde_json::json;
+use supabase::{Identity, LIST_MODELS, Supabase};
+
+use crate::tokens::Price;
+
+/// What `list_models` answers.
+#[derive(Debug, Deserialize)]
+struct Listing {
+    models: Vec<Model>,
+}
+
+/// One alias.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Model {
+    pub(crate) alias: String,
+    /// Unix seconds.
+    pub(crate) created: i64,
+    pub(crate) owned_by: String,
+    /// In the order in which they are tried.
+    pub(crate) routes: Vec<Route>,
+}
+
+/// One way to answer.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Route {
+    pub(crate) provider: String,
+    /// The provider's own name of the model.
+    pub(crate) model: String,
+    input_nano_usd: Option<u64>,
+    output_nano_usd: Option<u64>,
+    cached_input_nano_usd: Option<u64>,
+}
+
+/// Every alias, by name.
+pub(crate) type Models = BTreeMap<String, Model>;
+
+/// A copy of the aliases. For a minute it is fresh; then it still answers while one request's background work fetches
+/// anew, also for as long as the database is away. Only an instance that never had a copy makes its callers wait.
+///
+/// A request must not wait for a future of another request: some hosts bind I/O to the request that began it. So who
+/// finds that somebody else is fetching looks again after a short sleep.
+pub(crate) struct Catalog {
+    supabase: Supabase,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    models: Option<Arc<Models>>,
+    /// Until then nobody fetches: the copy is fresh, or an attempt has just failed.
+    settled_until: Option<Timestamp>,
+    /// Until then somebody is fetching; the number tells whether it is still the same one.
+    fetching: Option<(u64, Timestamp)>,
+    fetches: u64,
+}
+
+/// What a look at the copy leads to.
+enum Look {
+    Use(Arc<Models>),
+    UseAndRefresh(Arc<Models>, Fetching),
+    Fetch(Fetching),
+    Wait,
+    Failed,
+}
+
+/// The right to fetch, given back when dropped.
+struct Fetching {
+    catalog: Arc<Catalog>,
+    number: u64,
+}
+
+const FRESH: Duration = Duration::from_secs(60);
+const RETRY_STALE: Duration = Duration::from_secs(5);
+const RETRY_COLD: Duration = Duration::from_secs(1);
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+/// A fetch whose request was torn down without a trace is given up after this.
+const LEASE: Duration = Duration::from_secs(10);
+
+impl Route {
+    /// What it costs, if that is known. Cached input is charged as input where it has no price of its own.
+    pub(crate) fn price(&self) -> Option<Price> {
+        let input = self.input_nano_usd?;
+        let cached_input = self.cached_input_nano_usd.unwrap_or(input);
+        Some(Price { input, output: self.output_nano_usd?, cached_input })
+    }
+}
+
+impl Catalog {
+    pub(crate) fn new(supabase: Supabase) -> Arc<Self> {
+        Arc::new(Self { supabase, state: Mutex::default() })
+    }
+
+    /// The aliases. 503 if there has never been a copy and the database cannot be reached.
+    pub(crate) async fn models(self: &Arc<Self>, context: &Context) -> Result<Arc<Models>, Problem> {
+        let give_up = later(context.clock.now(), 2 * LEASE);
+        loop {
+            match self.look(context.clock.now()) {
+                Look::Use(models) => return Ok(models),
+                Look::UseAndRefresh(models, fetching) => {
+                    let background = context.clone();
+                    context.background.spawn(Box::pin(async move {
+                        fetching.fetch(&background).await;
+                    }));
+                    return Ok(models);
+                }
+                Look::Fetch(fetching) => return fetching.fetch(context).await.ok_or_else(unavailable),
+                Look::Wait if context.clock.now() < give_up => context.clock.sleep(LOOK_AGAIN).await,
+                Look::Wait | Look::Failed => return Err(unavailable()),
+            }
+        }
+    }
+
+    fn look(self: &Arc<Self>, now: Timestamp) -> Look {
+        let mut state = self.state();
+        let settled = state.settled_until.is_some_and(|until| now < until);
+        let fetching = state.fetching.is_some_and(|(_, until)| now < until);
+        match (state.models.clone(), settled, fetching) {
+            (Some(models), true, _) | (Some(models), _, true) => Look::Use(models),
+            (Some(models), false, false) => Look::UseAndRefresh(models, self.claim(&mut state, now)),
+            (None, _, true) => Look::Wait,
+            (None, true, false) => Look::Failed,
+            (None, false, false) => Look::Fetch(self.claim(&mut state, now)),
+        }
+    }
+
+    fn claim(self: &Arc<Self>, state: &mut State, now: Timestamp) -> Fetching {
+        state.fetches += 1;
+        state.fetching = Some((state.fetches, later(now, LEASE)));
+        Fetching { catalog: Arc::clone(self), number: state.fetches }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Fetching {
+    async fn fetch(self, context: &Context) -> Option<Arc<Models>> {
+        // As the edge: every caller may use the aliases, and nobody but us sees routes and prices.
+        let supabase = &self.catalog.supabase;
+        let listing: Result<Listing, _> = supabase.rpc(context, LIST_MODELS, &json!({}), Identity::Service).await;
+        let now = context.clock.now();
+        let mut state = self.catalog.state();
+        match listing {
+            Ok(listing) => {
+                let models = listing.models.into_iter().map(|model| (model.alias.clone(), model)).collect();
+                state.models = Some(Arc::new(models));
+                state.settled_until = Some(later(now, FRESH));
+            }
+            Err(error) => {
+                let retry = if state.models.is_some() { RETRY_STALE } else { RETRY_COLD };
+                state.settled_until = Some(later(now, retry));
+                tracing::error!(%error, stale = state.models.is_some(), "the model catalog could not be fetched");
+            }
+        }
+        state.models.clone()
+    }
+}
+
+impl Drop for Fetching {
+    fn drop(&mut self) {
+        let mut state = self.catalog.state();
+        if state.fetching.is_some_and(|(number, _)| number == self.number) {
+            state.fetching = None;
+        }
+    }
+}
+
+fn later(now: Timestamp, by: Duration) -> Timestamp {
+    now.checked_add(by).unwrap_or(Timestamp::MAX)
+}
+
+fn unavailable() -> Problem {
+    Problem::new(kinds::UPSTREAM_UNAVAILABLE)
+        .detail("The list of models cannot be read at present. Try again in a second.")
+        .header(RETRY_AFTER, "1")
+}

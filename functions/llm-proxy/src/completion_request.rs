@@ -1,0 +1,321 @@
+//! The body of a chat completion: what the proxy needs from it, and the same bytes again for the provider.
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::fmt;
+use std::ops::Range;
+
+use bytes::Bytes;
+use problem::{Problem, kinds};
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use crate::measure::Measure;
+
+const MAX_DEPTH: usize = 100;
+const ASK_FOR_USAGE: &str = r#"{"include_usage":true}"#;
+
+/// A checked request. Members that the proxy does not know are never read: the provider gets their very bytes.
+#[derive(Debug)]
+pub(crate) struct CompletionRequest {
+    /// The alias that the caller wants.
+    pub(crate) model: String,
+    /// Whether the answer is to be a stream of events.
+    pub(crate) stream: bool,
+    /// Whether the caller itself asked for the stream's usage chunk.
+    pub(crate) wants_usage: bool,
+    /// How much text there is, for an estimate of the tokens.
+    pub(crate) text_bytes: u64,
+    body: Bytes,
+    model_at: Range<usize>,
+    usage_edit: Option<Edit>,
+}
+
+/// A text that takes the place of a part of the body.
+#[derive(Debug)]
+struct Edit {
+    at: Range<usize>,
+    text: Cow<'static, str>,
+}
+
+impl CompletionRequest {
+    /// Checks `body`, which is UTF-8: 400 with the place of the first fault.
+    pub(crate) fn parse(body: Bytes) -> Result<Self, Problem> {
+        let text = std::str::from_utf8(&body).map_err(|_| kinds::MALFORMED_BODY)?;
+        let measure = Measure::of(&body);
+        if measure.depth > MAX_DEPTH {
+            let detail = format!("The JSON document may be nested at most {MAX_DEPTH} levels deep.");
+            return Err(Problem::new(kinds::MALFORMED_BODY).detail(detail));
+        }
+        let members = Members::parse(text, "")?;
+        let (model_at, model) = model(text, &members)?;
+        require_messages(&members)?;
+        let stream = flag(members.get("stream"), "/stream")?;
+        let (wants_usage, usage_edit) = usage_edit(text, &members, stream)?;
+        Ok(Self { model, stream, wants_usage, text_bytes: measure.text_bytes, model_at, usage_edit, body })
+    }
+
+    /// The body for a provider that knows the model as `model`. In a stream it is asked for usage; otherwise every byte
+    /// but those of the model's name is the caller's.
+    pub(crate) fn body_for(&self, model: &str) -> Bytes {
+        let model = serde_json::Value::from(model).to_string();
+        let mut edits = vec![(self.model_at.clone(), model.as_str())];
+        edits.extend(self.usage_edit.as_ref().map(|edit| (edit.at.clone(), &*edit.text)));
+        edits.sort_by_key(|(at, _)| at.start);
+        let mut edited = Vec::with_capacity(self.body.len() + model.len() + 64);
+        let mut from = 0;
+        for (at, text) in edits {
+            edited.extend_from_slice(self.body.get(from..at.start).unwrap_or_default());
+            edited.extend_from_slice(text.as_bytes());
+            from = at.end;
+        }
+        edited.extend_from_slice(self.body.get(from..).unwrap_or_default());
+        edited.into()
+    }
+}
+
+fn model(text: &str, members: &Members) -> Result<(Range<usize>, String), Problem> {
+    let raw = members.get("model").ok_or_else(|| invalid("/model", "is missing: name a model"))?;
+    match serde_json::from_str::<String>(raw.get()) {
+        Ok(model) if !model.is_empty() => Ok((span(text, raw), model)),
+        _ => Err(invalid("/model", "must be a string that is not empty")),
+    }
+}
+
+fn require_messages(members: &Members) -> Result<(), Problem> {
+    let raw = members.get("messages").ok_or_else(|| invalid("/messages", "is missing: send an array of messages"))?;
+    let inside = raw.get().strip_prefix('[').map(str::trim_start);
+    if inside.is_none_or(|inside| inside.starts_with(']')) {
+        return Err(invalid("/messages", "must be an array that is not empty"));
+    }
+    Ok(())
+}
+
+/// Whether the caller asked for usage, and what to change so that the provider is asked in any case.
+fn usage_edit(text: &str, members: &Members, stream: bool) -> Result<(bool, Option<Edit>), Problem> {
+    let options = members.get("stream_options").filter(|raw| raw.get() != "null");
+    if let Some(raw) = options {
+        let inner = Members::parse(raw.get(), "/stream_options")?;
+        let asked = inner.get("include_usage");
+        if flag(asked, "/stream_options/include_usage")? {
+            return Ok((true, None));
+        }
+        let edit = match asked {
+            Some(asked) => Edit { at: span(text, asked), text: "true".into() },
+            None => {
+                let after_brace = span(text, raw).start + 1;
+                let comma = if inner.0.is_empty() { "" } else { "," };
+                Edit { at: after_brace..after_brace, text: format!(r#""include_usage":true{comma}"#).into() }
+            }
+        };
+        return Ok((false, stream.then_some(edit)));
+    }
+    let edit = match (members.get("stream_options"), members.get("stream")) {
+        (Some(null), _) => Some(Edit { at: span(text, null), text: ASK_FOR_USAGE.into() }),
+        (None, Some(flag)) => {
+            let end = span(text, flag).end;
+            Some(Edit { at: end..end, text: format!(r#","stream_options":{ASK_FOR_USAGE}"#).into() })
+        }
+        (None, None) => None,
+    };
+    Ok((false, edit.filter(|_| stream)))
+}
+
+fn flag(raw: Option<&RawValue>, pointer: &str) -> Result<bool, Problem> {
+    match raw.map(RawValue::get) {
+        Some("true") => Ok(true),
+        None | Some("false" | "null") => Ok(false),
+        Some(_) => Err(invalid(pointer, "must be true or false")),
+    }
+}
+
+fn invalid(pointer: &str, detail: &str) -> Problem {
+    Problem::new(kinds::INVALID_REQUEST).at(pointer, format!("`{}` {detail}.", pointer.trim_start_matches('/')))
+}
+
+/// Where `raw`, a part of `text`, lies in it.
+fn span(text: &str, raw: &RawValue) -> Range<usize> {
+    let start = raw.get().as_ptr().addr() - text.as_ptr().addr();
+    start..start + raw.get().len()
+}
+
+/// The members of one object, in order, each named once.
+struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl<'a> Members<'a> {
+    fn parse(text: &'a str, pointer: &str) -> Result<Self, Problem> {
+        let members: Self = serde_json::from_str(text).map_err(|error| unreadable(&error, pointer))?;
+        let mut names = BTreeSet::new();
+        match members.0.iter().find(|(name, _)| !names.insert(name)) {
+            Some((name, _)) => {
+                let pointer = format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1"));
+                Err(Problem::new(kinds::INVALID_REQUEST).at(pointer, "The member is there twice: name it once."))
+            }
+            None => Ok(members),
+        }
+    }
+
+    fn get(&self, name: &str) -> Option<&'a RawValue> {
+        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| *value)
+    }
+}
+
+fn unreadable(error: &serde_json::Error, pointer: &str) -> Problem {
+    let place = format!("line {}, column {}", error.line(), error.column());
+    if error.is_data() {
+        Problem::new(kinds::INVALID_REQUEST).at(pointer, "A JSON object is expected here.")
+    } else if error.is_eof() {
+        Problem::new(kinds::MALFORMED_BODY).detail(format!("The JSON document ends too early ({place})."))
+    } else {
+        Problem::new(kinds::MALFORMED_BODY).detail(format!("The body is not JSON: reading stopped at {place}."))
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object;
+        impl<'de> Visitor<'de> for Object {
+            type Value = Vec<(Cow<'de, str>, &'de RawValue)>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = Vec::with_capacity(16);
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(members)
+            }
+        }
+        deserializer.deserialize_map(Object).map(Self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(json: &str) -> Result<CompletionRequest, Problem> {
+        CompletionRequest::parse(Bytes::copy_from_slice(json.as_bytes()))
+    }
+
+    fn sent(json: &str) -> String {
+        String::from_utf8(parse(json).unwrap().body_for("meta/llama").to_vec()).unwrap()
+    }
+
+    fn refused(json: &str) -> (&'static str, String) {
+        let problem = parse(json).unwrap_err();
+        (problem.kind().slug, problem.openai_body())
+    }
+
+    #[test]
+    fn everything_but_the_model_is_the_callers_bytes() {
+        let json = "{ \"zeta\" : 1.0e+2,\t\"model\":\"default\",\n\"messages\":[{\"role\":\"user\",\"content\":\"\\u00e9 é\"}],\"logit_bias\":{\"1\":-0},\"n\":1 }\n";
+        assert_eq!(sent(json), json.replace("\"default\"", "\"meta/llama\""));
+    }
+
+    #[test]
+    fn a_stream_is_asked_for_usage_wherever_the_options_are() {
+        let cases = [
+            (
+                r#"{"stream":true,"model":"m","messages":[1]}"#,
+                r#"{"stream":true,"stream_options":{"include_usage":true},"model":"meta/llama","messages":[1]}"#,
+            ),
+            (
+                r#"{"model":"m","stream_options":{},"messages":[1],"stream":true}"#,
+                r#"{"model":"meta/llama","stream_options":{"include_usage":true},"messages":[1],"stream":true}"#,
+            ),
+            (
+                r#"{"stream_options":{ "x":1},"model":"m","messages":[1],"stream":true}"#,
+                r#"{"stream_options":{"include_usage":true, "x":1},"model":"meta/llama","messages":[1],"stream":true}"#,
+            ),
+            (
+                r#"{"stream_options":{"x":1,"include_usage": false},"model":"m","messages":[1],"stream":true}"#,
+                r#"{"stream_options":{"x":1,"include_usage": true},"model":"meta/llama","messages":[1],"stream":true}"#,
+            ),
+            (
+                r#"{"stream_options":null,"model":"m","messages":[1],"stream":true}"#,
+                r#"{"stream_options":{"include_usage":true},"model":"meta/llama","messages":[1],"stream":true}"#,
+            ),
+        ];
+        for (json, expected) in cases {
+            assert_eq!(sent(json), expected);
+            assert!(!parse(json).unwrap().wants_usage);
+        }
+    }
+
+    #[test]
+    fn a_caller_that_asks_for_usage_is_passed_on_unchanged() {
+        let json = r#"{"model":"meta/llama","messages":[1],"stream":true,"stream_options":{"include_usage":true}}"#;
+        assert!(parse(json).unwrap().wants_usage);
+        assert_eq!(sent(json), json);
+    }
+
+    #[test]
+    fn without_a_stream_the_options_stay_as_they_are() {
+        let json = r#"{"model":"meta/llama","messages":[1],"stream":false,"stream_options":{}}"#;
+        assert_eq!(sent(json), json);
+        assert!(!parse(r#"{"model":"m","messages":[1],"stream":null}"#).unwrap().stream);
+    }
+
+    #[test]
+    fn a_model_name_is_found_behind_escapes_and_written_as_json() {
+        let request = parse(r#"{"mod\u0065l":"a\"b","messages":[1]}"#).unwrap();
+        assert_eq!(request.model, "a\"b");
+        assert_eq!(request.body_for("c\"d"), r#"{"mod\u0065l":"c\"d","messages":[1]}"#);
+    }
+
+    #[test]
+    fn each_wrong_value_is_pointed_at() {
+        let cases = [
+            (r#"{"messages":[1]}"#, "model"),
+            (r#"{"model":7,"messages":[1]}"#, "model"),
+            (r#"{"model":"","messages":[1]}"#, "model"),
+            (r#"{"model":null,"messages":[1]}"#, "model"),
+            (r#"{"model":"m"}"#, "messages"),
+            (r#"{"model":"m","messages":[ ]}"#, "messages"),
+            (r#"{"model":"m","messages":"hi"}"#, "messages"),
+            (r#"{"model":"m","messages":[1],"stream":"yes"}"#, "stream"),
+            (r#"{"model":"m","messages":[1],"stream":1}"#, "stream"),
+            (r#"{"model":"m","messages":[1],"stream_options":[]}"#, "stream_options"),
+            (r#"{"model":"m","messages":[1],"stream_options":{"include_usage":1}}"#, "stream_options.include_usage"),
+            (r#"{"model":"m","messages":[1],"model":"n"}"#, "model"),
+            (r#"{"model":"m","messages":[1],"mod\u0065l":"n"}"#, "model"),
+            (r#"{"model":"m","messages":[1],"a/b":1,"a/b":2}"#, "a~1b"),
+            (r#"{"model":"m","messages":[1],"stream_options":{"x":1,"x":2}}"#, "stream_options.x"),
+            ("[]", ""),
+            ("\"model\"", ""),
+        ];
+        for (json, param) in cases {
+            let (slug, body) = refused(json);
+            assert_eq!(slug, "invalid-request", "{json}");
+            assert!(body.contains(&format!(r#""param":"{param}""#)), "{json}: {body}");
+        }
+    }
+
+    #[test]
+    fn says_where_a_document_stops_being_json() {
+        for (json, place) in [
+            ("", "line 1, column 0"),
+            ("{\n\"model\": tru}", "line 2, column"),
+            (r#"{"model":"m","messages":[1]} x"#, "column 30"),
+            (r#"{"model":"m","messages":[1"#, "too early"),
+            (r#"{"model":"m","messages":[1],}"#, "column 29"),
+        ] {
+            let (slug, body) = refused(json);
+            assert_eq!(slug, "malformed-body", "{json}");
+            assert!(body.contains(place), "{json}: {body}");
+        }
+    }
+
+    #[test]
+    fn refuses_a_document_that_is_nested_too_deep() {
+        let nested =
+            |depth: usize| format!(r#"{{"model":"m","messages":{}1{}}}"#, "[".repeat(depth - 1), "]".repeat(depth - 1));
+        assert!(parse(&nested(MAX_DEPTH)).is_ok());
+        assert_eq!(refused(&nested(MAX_DEPTH + 1)).0, "malformed-body");
+        assert_eq!(refused(&"[".repeat(4_000_000)).0, "malformed-body");
+    }
+}

@@ -1,0 +1,214 @@
+//! Which providers there are, and the limits of a call.
+
+use std::fmt;
+use std::time::Duration;
+
+use http::{HeaderValue, Uri};
+use platform::{Configuration, ConfigurationError, Variables};
+use secrecy::{ExposeSecret, SecretString};
+use url::Url;
+
+/// What the proxy is told by its variables.
+#[derive(Debug)]
+pub struct Config {
+    pub(crate) providers: Vec<Provider>,
+    pub(crate) max_body_bytes: usize,
+    pub(crate) timeouts: Timeouts,
+}
+
+/// A provider that speaks OpenAI's protocol.
+pub(crate) struct Provider {
+    /// As the routes of the catalog name it.
+    pub(crate) name: &'static str,
+    pub(crate) completions: Uri,
+    /// Our credential there. It goes nowhere else.
+    pub(crate) key: Option<SecretString>,
+}
+
+/// How long a provider may take.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Timeouts {
+    /// Until the head of a streamed answer.
+    pub(crate) headers: Duration,
+    /// From the head of a stream to its first event.
+    pub(crate) first_token: Duration,
+    /// Between two pieces of a stream.
+    pub(crate) idle: Duration,
+    /// For a whole stream.
+    pub(crate) stream: Duration,
+    /// For a whole answer in one piece. Providers send its head when all of it has been generated.
+    pub(crate) answer: Duration,
+}
+
+const DEFAULT_MAX_BODY_BYTES: u64 = 4 * 1024 * 1024;
+const LARGEST_BODY: u64 = 64 * 1024 * 1024;
+const LONGEST_TIMEOUT_MS: u64 = 3_600_000;
+
+impl Config {
+    /// Reads the variables; every fault is reported together.
+    ///
+    /// Providers: `TOGETHER_API_KEY` (`TOGETHER_BASE_URL`), `OPENAI_API_KEY` (`OPENAI_BASE_URL`), `OLLAMA_URL`,
+    /// `LLM_SIMULATOR_URL` (`LLM_SIMULATOR_API_KEY`); at least one. Limits: `LLM_MAX_BODY_BYTES`,
+    /// `LLM_HEADERS_TIMEOUT_MS`, `LLM_FIRST_TOKEN_TIMEOUT_MS`, `LLM_IDLE_TIMEOUT_MS`, `LLM_STREAM_TIMEOUT_MS`,
+    /// `LLM_ANSWER_TIMEOUT_MS`.
+    pub async fn read(read: &mut Configuration<'_>) -> Option<Self> {
+        let providers = providers(read).await;
+        let max_body_bytes = number(read, "LLM_MAX_BODY_BYTES", DEFAULT_MAX_BODY_BYTES, LARGEST_BODY).await;
+        let timeouts = timeouts(read).await;
+        if providers.is_empty() {
+            read.fault::<()>("TOGETHER_API_KEY", "or OPENAI_API_KEY, OLLAMA_URL, LLM_SIMULATOR_URL must be set");
+        }
+        let max_body_bytes = max_body_bytes.and_then(|bytes| usize::try_from(bytes).ok());
+        Some(Self { providers, max_body_bytes: max_body_bytes?, timeouts: timeouts? })
+    }
+
+    /// Reads the configuration alone.
+    pub async fn load(variables: &dyn Variables) -> Result<Self, ConfigurationError> {
+        let mut read = Configuration::of(variables);
+        let config = Self::read(&mut read).await;
+        read.finish(|| config)
+    }
+
+    /// The provider that the catalog calls `name`, if it is configured here.
+    pub(crate) fn provider(&self, name: &str) -> Option<&Provider> {
+        self.providers.iter().find(|provider| provider.name == name)
+    }
+}
+
+impl Provider {
+    /// The `authorization` header, marked so that no log shows it.
+    pub(crate) fn authorization(&self) -> Option<HeaderValue> {
+        let value = format!("Bearer {}", self.key.as_ref()?.expose_secret());
+        let mut value = HeaderValue::try_from(value).ok()?;
+        value.set_sensitive(true);
+        Some(value)
+    }
+}
+
+impl fmt::Debug for Provider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Provider").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+async fn providers(read: &mut Configuration<'_>) -> Vec<Provider> {
+    let mut providers = Vec::new();
+    for (name, key, base, default_base) in [
+        ("together", "TOGETHER_API_KEY", "TOGETHER_BASE_URL", "https://api.together.xyz/v1"),
+        ("openai", "OPENAI_API_KEY", "OPENAI_BASE_URL", "https://api.openai.com/v1"),
+    ] {
+        let (key, base) = (api_key(read, key).await, read.optional_url(base).await);
+        let base = base.or_else(|| Url::parse(default_base).ok());
+        providers.extend(key.zip(base).and_then(|(key, base)| provider(name, &base, "", Some(key))));
+    }
+    if let Some(base) = read.optional_url("OLLAMA_URL").await {
+        providers.extend(provider("ollama", &base, "/v1", None));
+    }
+    if let Some(base) = read.optional_url("LLM_SIMULATOR_URL").await {
+        let key = api_key(read, "LLM_SIMULATOR_API_KEY").await;
+        providers.extend(provider("simulator", &base, "/v1", key));
+    }
+    providers
+}
+
+fn provider(name: &'static str, base: &Url, prefix: &str, key: Option<SecretString>) -> Option<Provider> {
+    let mut endpoint = base.clone();
+    endpoint.set_query(None);
+    endpoint.set_fragment(None);
+    endpoint.set_path(&format!("{}{prefix}/chat/completions", base.path().trim_end_matches('/')));
+    Some(Provider { name, completions: endpoint.as_str().parse().ok()?, key })
+}
+
+async fn api_key(read: &mut Configuration<'_>, name: &str) -> Option<SecretString> {
+    let key = read.optional_secret(name).await?;
+    if key.expose_secret().bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Some(key);
+    }
+    read.fault(name, "must be visible ASCII without spaces")
+}
+
+async fn timeouts(read: &mut Configuration<'_>) -> Option<Timeouts> {
+    let mut values = [Duration::ZERO; 5];
+    let variables = [
+        ("LLM_HEADERS_TIMEOUT_MS", 30_000),
+        ("LLM_FIRST_TOKEN_TIMEOUT_MS", 60_000),
+        ("LLM_IDLE_TIMEOUT_MS", 60_000),
+        ("LLM_STREAM_TIMEOUT_MS", 600_000),
+        ("LLM_ANSWER_TIMEOUT_MS", 300_000),
+    ];
+    for (value, (name, default)) in values.iter_mut().zip(variables) {
+        *value = Duration::from_millis(number(read, name, default, LONGEST_TIMEOUT_MS).await.unwrap_or(default));
+    }
+    let [headers, first_token, idle, stream, answer] = values;
+    Some(Timeouts { headers, first_token, idle, stream, answer })
+}
+
+async fn number(read: &mut Configuration<'_>, name: &str, default: u64, most: u64) -> Option<u64> {
+    let Some(text) = read.optional(name).await else { return Some(default) };
+    match text.parse() {
+        Ok(value) if (1..=most).contains(&value) => Some(value),
+        _ => read.fault(name, &format!("must be a whole number from 1 to {most}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use platform::fakes::{Host, block_on};
+
+    fn load(variables: &[(&str, &str)]) -> Result<Config, ConfigurationError> {
+        let host = Host::new();
+        for (name, value) in variables {
+            host.variables.set(name, value);
+        }
+        block_on(Config::load(&host.variables))
+    }
+
+    #[test]
+    fn each_provider_has_its_endpoint_and_key() {
+        let config = load(&[
+            ("TOGETHER_API_KEY", "t-key"),
+            ("OPENAI_API_KEY", "o-key"),
+            ("OPENAI_BASE_URL", "https://gateway.test/openai/v1/"),
+            ("OLLAMA_URL", "http://127.0.0.1:11434"),
+            ("LLM_SIMULATOR_URL", "http://127.0.0.1:9000/"),
+        ])
+        .unwrap();
+        let endpoints: Vec<_> =
+            config.providers.iter().map(|provider| (provider.name, provider.completions.to_string())).collect();
+        assert_eq!(
+            endpoints,
+            [
+                ("together", "https://api.together.xyz/v1/chat/completions".to_owned()),
+                ("openai", "https://gateway.test/openai/v1/chat/completions".to_owned()),
+                ("ollama", "http://127.0.0.1:11434/v1/chat/completions".to_owned()),
+                ("simulator", "http://127.0.0.1:9000/v1/chat/completions".to_owned()),
+            ]
+        );
+        assert_eq!(config.provider("openai").unwrap().authorization().unwrap(), "Bearer o-key");
+        assert!(config.provider("ollama").unwrap().authorization().is_none());
+        assert!(!format!("{config:?}").contains("o-key"));
+    }
+
+    #[test]
+    fn every_fault_is_reported_by_name_and_no_value_is_shown() {
+        let error = load(&[
+            ("OPENAI_API_KEY", "two words"),
+            ("LLM_MAX_BODY_BYTES", "0"),
+            ("LLM_IDLE_TIMEOUT_MS", "soon"),
+            ("OLLAMA_URL", "localhost"),
+        ])
+        .unwrap_err();
+        let names: Vec<_> = error.faults.iter().filter_map(|fault| fault.split(' ').next()).collect();
+        assert_eq!(
+            names,
+            ["OPENAI_API_KEY", "OLLAMA_URL", "LLM_MAX_BODY_BYTES", "LLM_IDLE_TIMEOUT_MS", "TOGETHER_API_KEY"]
+        );
+        assert!(!error.to_string().contains("two words"));
+    }
+
+    #[test]
+    fn without_a_provider_there_is_no_proxy() {
+        assert!(load(&[]).is_err());
+    }
+}

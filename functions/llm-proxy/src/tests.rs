@@ -1,0 +1,225 @@
+//! The proxy from the outside, on a host that does only what a test wrote down.
+
+mod accounts;
+mod catalog;
+mod json_answers;
+mod requests;
+mod resources;
+mod streams;
+
+use std::future::Future;
+use std::sync::Mutex;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use http::header::CONTENT_TYPE;
+use platform::fakes::{Host, Recorded, StreamHandle, streamed_body};
+use platform::{Body, Request, Response, SendError};
+use problem::{Dialect, Problem};
+use serde_json::{Value, json};
+use telemetry::RequestId;
+use uuid::Uuid;
+
+use super::*;
+
+const USER: Uuid = Uuid::from_u128(7);
+const KEY: &str = "sk-simulator-key";
+const SUPABASE: &str = "https://project.test";
+
+/// A proxy on a scripted host: Supabase answers by itself, the provider as the test says.
+struct Scene {
+    host: Host,
+    proxy: LlmProxy,
+    /// How Supabase answers each function.
+    database: Arc<Mutex<Database>>,
+}
+
+struct Database {
+    models: Value,
+    /// What fails instead of answering, first come first served.
+    failures: Vec<u16>,
+    unreachable: bool,
+    recorded: Vec<Vec<Value>>,
+    refused: Value,
+}
+
+impl Scene {
+    fn new() -> Self {
+        Self::with(&[])
+    }
+
+    fn with(variables: &[(&str, &str)]) -> Self {
+        let host = Host::new()
+            .variable("LLM_SIMULATOR_URL", "http://simulator.test")
+            .variable("LLM_SIMULATOR_API_KEY", KEY)
+            .variable("SUPABASE_URL", SUPABASE)
+            .variable("SUPABASE_PUBLISHABLE_KEY", "sb_publishable_x")
+            .variable("SUPABASE_SECRET_KEY", "sb_secret_x");
+        for (name, value) in variables {
+            host.variables.set(name, value);
+        }
+        let supabase = Supabase::new(host.block_on(supabase::Config::load(&host.variables)).unwrap());
+        let proxy = host.block_on(LlmProxy::load(&host.variables, supabase)).unwrap();
+        let database = Arc::new(Mutex::new(Database {
+            models: models(),
+            failures: Vec::new(),
+            unreachable: false,
+            recorded: Vec::new(),
+            refused: json!([]),
+        }));
+        Self { host, proxy, database }
+    }
+
+    /// Lets the provider answer every call by `provider`.
+    fn provider(&self, provider: impl Fn() -> Result<Response, SendError> + Send + Sync + 'static) {
+        let database = Arc::clone(&self.database);
+        self.host.http.handle(move |request| {
+            let answer = if request.uri().host() == Some("project.test") {
+                database.lock().unwrap().answer(request)
+            } else {
+                provider()
+            };
+            async move { answer }
+        });
+    }
+
+    /// The provider answers 200 with a JSON body.
+    fn provider_json(&self, json: &'static str) {
+        self.provider(move || Ok(response(200, "application/json", json)));
+    }
+
+    /// The provider streams what the test writes into the handle. For one call.
+    fn provider_stream(&self) -> StreamHandle {
+        let (handle, body) = streamed_body();
+        let body = Mutex::new(Some(body));
+        self.provider(move || {
+            let body = body.lock().unwrap().take().unwrap();
+            Ok(http::Response::builder().header(CONTENT_TYPE, "text/event-stream; charset=utf-8").body(body).unwrap())
+        });
+        handle
+    }
+
+    fn run<F: Future>(&self, future: F) -> F::Output {
+        self.host.block_on(future)
+    }
+
+    fn call(&self, request: Request) -> Result<Response, Problem> {
+        self.run(self.proxy.answer(request, caller(), &self.host.context()))
+    }
+
+    fn complete(&self, body: &str) -> Result<Response, Problem> {
+        self.call(post(body.to_owned()))
+    }
+
+    /// Runs what was to be done after the answers, and returns every usage event that the database has.
+    fn events(&self) -> Vec<Value> {
+        self.run(self.host.background.run_all());
+        self.database.lock().unwrap().recorded.concat()
+    }
+
+    /// The only usage event.
+    fn event(&self) -> Value {
+        let events = self.events();
+        assert_eq!(events.len(), 1, "{events:?}");
+        events.into_iter().next().unwrap()
+    }
+
+    fn calls_to(&self, function: &str) -> usize {
+        self.host.http.requests().iter().filter(|request| request.uri.path().ends_with(function)).count()
+    }
+
+    /// What was sent to the provider.
+    fn sent(&self) -> Recorded {
+        let mut requests = self.host.http.requests();
+        requests.retain(|request| request.uri.host() == Some("simulator.test"));
+        assert_eq!(requests.len(), 1);
+        requests.remove(0)
+    }
+}
+
+impl Database {
+    fn answer(&mut self, request: Request) -> Result<Response, SendError> {
+        if self.unreachable {
+            return Err(SendError::Unreachable("the database is away".into()));
+        }
+        if !self.failures.is_empty() {
+            return Ok(response(self.failures.remove(0), "application/json", "{}"));
+        }
+        let function = request.uri().path().rsplit('/').next().unwrap().to_owned();
+        let platform::Content::Bytes(body) = request.into_body().into_content() else { panic!("a stream") };
+        let arguments: Value = serde_json::from_slice(&body).unwrap();
+        let answer = match function.as_str() {
+            "list_models" => self.models.clone(),
+            "record_llm_usage" => {
+                self.recorded.push(arguments["payload"]["events"].as_array().unwrap().clone());
+                json!({"recorded": 1, "refused": self.refused})
+            }
+            "usage_summary" => json!({"data": [], "echo": arguments["payload"]}),
+            other => panic!("nobody calls {other}"),
+        };
+        Ok(response(200, "application/json", answer.to_string()))
+    }
+}
+
+fn models() -> Value {
+    let route = |provider: &str, model: &str| json!({"provider": provider, "model": model, "input_nano_usd": 150, "output_nano_usd": 600, "cached_input_nano_usd": 75});
+    let mut unpriced = route("simulator", "sim/free");
+    unpriced["input_nano_usd"] = Value::Null;
+    json!({"models": [
+        {"alias": "default", "created": 1_700_000_000, "owned_by": "qlp", "routes": [route("together", "meta/llama"), route("simulator", "sim/large")]},
+        {"alias": "elsewhere", "created": 1_700_000_001, "owned_by": "qlp", "routes": [route("together", "meta/llama")]},
+        {"alias": "unpriced", "created": 1_700_000_002, "owned_by": "qlp", "routes": [unpriced]},
+    ]})
+}
+
+fn caller() -> Caller {
+    let headers = http::HeaderMap::from_iter([(telemetry::X_REQUEST_ID, "request-1".parse().unwrap())]);
+    let request_id = RequestId::accept(&headers, &Host::new().context());
+    let payer = Payer { user_id: USER, org_id: None, key_id: None, request_id };
+    Caller { payer, access_token: Some(SecretString::from("user.access.token")) }
+}
+
+fn post(body: impl Into<Body>) -> Request {
+    let request = http::Request::post("https://edge.test/v1/chat/completions").header(CONTENT_TYPE, "application/json");
+    request.body(body.into()).unwrap()
+}
+
+fn get(uri: &str) -> Request {
+    http::Request::get(uri).body(Body::empty()).unwrap()
+}
+
+fn response(status: u16, media_type: &str, body: impl Into<Bytes>) -> Response {
+    http::Response::builder().status(status).header(CONTENT_TYPE, media_type).body(Body::from(body.into())).unwrap()
+}
+
+fn text(scene: &Scene, response: Response) -> String {
+    let bytes = scene.run(response.into_body().read(64 << 20)).unwrap();
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// The pieces in which a body comes, each as text.
+fn pieces(scene: &Scene, response: Response) -> Vec<String> {
+    let mut stream = response.into_body().into_stream();
+    let mut pieces = Vec::new();
+    while let Some(piece) = scene.run(stream.next()) {
+        pieces.push(String::from_utf8(piece.unwrap().to_vec()).unwrap());
+    }
+    pieces
+}
+
+/// A problem as the caller sees it: status, headers, `error` member.
+fn refused(problem: Problem) -> (u16, http::HeaderMap, Value) {
+    let response = problem.into_response(Dialect::OpenAi, "request-1");
+    let body: Value = serde_json::from_slice(response.body()).unwrap();
+    (response.status().as_u16(), response.headers().clone(), body["error"].clone())
+}
+
+#[test]
+fn a_call_can_move_between_threads() {
+    fn assert_send<T: Send>(_: &T) {}
+    fn check(proxy: &LlmProxy, request: Request, caller: &token::Caller, context: &Context) {
+        assert_send(&proxy.handle(request, caller, context));
+        assert_send(&proxy.flush(context));
+    }
+    let _ = check;
+}

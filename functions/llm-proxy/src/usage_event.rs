@@ -1,0 +1,76 @@
+//! The usage event: one row of the accounts per call.
+
+use platform::Timestamp;
+use serde::Serialize;
+use uuid::Uuid;
+
+/// One call that was sent to a provider, however it ended.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct UsageEvent {
+    /// Ours: an event that is sent twice is stored once.
+    pub(crate) id: Uuid,
+    pub(crate) request_id: String,
+    pub(crate) user_id: Uuid,
+    pub(crate) org_id: Option<Uuid>,
+    pub(crate) api_key_id: Option<Uuid>,
+    pub(crate) alias: String,
+    pub(crate) provider: &'static str,
+    /// Who answered; the route's model if the provider did not say.
+    pub(crate) model: String,
+    pub(crate) stream: bool,
+    pub(crate) status: Status,
+    /// What the caller was told; nothing if it had hung up before.
+    pub(crate) http_status: Option<u16>,
+    pub(crate) finish_reason: Option<String>,
+    pub(crate) input_tokens: u64,
+    pub(crate) output_tokens: u64,
+    pub(crate) cached_input_tokens: u64,
+    pub(crate) usage_source: UsageSource,
+    /// Nothing if the price is not known.
+    pub(crate) cost_nano_usd: Option<i64>,
+    pub(crate) latency_ms: u64,
+    pub(crate) time_to_first_token_ms: Option<u64>,
+    pub(crate) attempts: u32,
+    pub(crate) started_at: Timestamp,
+}
+
+/// How a call ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Status {
+    /// The caller has a complete answer.
+    Success,
+    /// The caller hung up before its end.
+    ClientClosed,
+    /// The provider refused, failed or answered what cannot be passed on.
+    UpstreamError,
+    /// The answer broke off after its beginning.
+    Truncated,
+    /// One of the time limits passed.
+    Timeout,
+}
+
+/// Where the token counts come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum UsageSource {
+    /// The provider reported them.
+    Provider,
+    /// Counted from bytes of text.
+    Estimated,
+    /// Nothing reached the caller and the failure was not its own: nothing is charged.
+    None,
+}
+
+impl Status {
+    /// As it is written in the event.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::ClientClosed => "client_closed",
+            Self::UpstreamError => "upstream_error",
+            Self::Truncated => "truncated",
+            Self::Timeout => "timeout",
+        }
+    }
+}
