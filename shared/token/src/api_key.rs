@@ -190,7 +190,7 @@ mod tests {
     fn a_new_key_is_well_formed_and_unlike_the_last_one() {
         let entropy = SeededEntropy::default();
         let keys = [Environment::Live, Environment::Test].map(|environment| generate(environment, &entropy));
-        let [live, test] = keys.each_ref().map(|key| key.expose_secret());
+        let [live, test] = keys.each_ref().map(SecretString::expose_secret);
         assert!(live.starts_with("qlp_live_") && test.starts_with("qlp_test_"));
         assert_eq!((live.len(), test.len()), (42, 42));
         assert!(ApiKey::parse(live).is_some() && ApiKey::parse(test).is_some());

@@ -67,7 +67,7 @@ impl ApiKeys {
         // From before the question on, so that the answer is never older than it looks.
         let asked = context.clock.now();
         if let Some(answer) = self.recall(&digest, asked) {
-            return answer.ok_or(Reason::UnknownApiKey.into());
+            return answer.map_err(Refusal::from);
         }
         let found = self.look_up(&digest, context).await?.map(Arc::new);
         let mut answers = self.answers();
@@ -78,12 +78,12 @@ impl ApiKeys {
         found.ok_or(Reason::UnknownApiKey.into())
     }
 
-    /// What was answered lately: nothing, or that the key is unknown, or whom it acts for.
-    fn recall(&self, digest: &Digest, now: Timestamp) -> Option<Option<Arc<Principal>>> {
+    /// What was answered lately, if anything.
+    fn recall(&self, digest: &Digest, now: Timestamp) -> Option<Result<Arc<Principal>, Reason>> {
         let answers = self.answers();
         match answers.known.get(digest, now) {
-            Some(principal) => Some(Some(Arc::clone(principal))),
-            None => answers.unknown.get(digest, now).map(|()| None),
+            Some(principal) => Some(Ok(Arc::clone(principal))),
+            None => answers.unknown.get(digest, now).map(|()| Err(Reason::UnknownApiKey)),
         }
     }
 

@@ -158,7 +158,7 @@ impl Authenticator {
 }
 
 /// Whether `jws` is signed by `key`, which alone decides the algorithm.
-async fn check_signature(jws: &Jws<'_>, key: &PublicKey, context: &Context) -> Result<(), Refusal> {
+pub(crate) async fn check_signature(jws: &Jws<'_>, key: &PublicKey, context: &Context) -> Result<(), Refusal> {
     if algorithm_of(key) != jws.algorithm {
         return Err(Reason::KeyMismatch.into());
     }
@@ -173,7 +173,7 @@ async fn check_signature(jws: &Jws<'_>, key: &PublicKey, context: &Context) -> R
 }
 
 /// Whether `jws` carries the MAC under `secret`, in constant time.
-fn check_mac(jws: &Jws<'_>, secret: &[u8]) -> Result<(), Reason> {
+pub(crate) fn check_mac(jws: &Jws<'_>, secret: &[u8]) -> Result<(), Reason> {
     if jws.algorithm != Algorithm::Hs256 {
         return Err(Reason::KeyMismatch);
     }

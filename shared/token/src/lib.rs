@@ -18,6 +18,8 @@ mod reason;
 mod refusal;
 mod remote_keys;
 mod strict_json;
+#[cfg(test)]
+mod wycheproof;
 
 pub mod api_key;
 

@@ -125,11 +125,11 @@ impl RemoteKeys {
         if state.unknown.get(id, now).is_some() {
             return Look::Unknown;
         }
-        if state.is_flying(now) {
-            return Look::Wait;
-        }
         if state.may_fetch(now) {
             return Look::Refresh;
+        }
+        if state.is_flying(now) || state.interval == INTERVAL_AFTER_ABANDONED {
+            return Look::Wait;
         }
         if held.is_some() && !state.failing { Look::Unknown } else { Look::Unreachable(state.until_next_fetch(now)) }
     }
