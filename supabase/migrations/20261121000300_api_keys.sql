@@ -85,7 +85,7 @@ declare
   expiry timestamptz := (payload ->> 'expires_at')::timestamptz;
 begin
   if expiry <= now() then
-    raise sqlstate 'PT422' using message = 'expires_at is in the past', details = 'expires_at';
+    raise sqlstate 'PT422' using message = 'expires_at is in the past', detail = 'expires_at';
   end if;
   insert into public.api_keys (org_id, name, digest, pepper_version, prefix, scopes, expires_at)
   values (

@@ -89,7 +89,7 @@ declare
   refused jsonb := '[]';
 begin
   if jsonb_typeof(events) is distinct from 'array' then
-    raise sqlstate 'PT400' using message = 'events must be an array', details = 'events';
+    raise sqlstate 'PT400' using message = 'events must be an array', detail = 'events';
   end if;
   begin
     recorded := private.insert_llm_usage(events);
@@ -130,20 +130,20 @@ declare
   result jsonb;
 begin
   if grouping_by not in ('day', 'model', 'user', 'key') then
-    raise sqlstate 'PT400' using message = 'group_by must be day, model, user or key', details = 'group_by';
+    raise sqlstate 'PT400' using message = 'group_by must be day, model, user or key', detail = 'group_by';
   end if;
   begin
     until := coalesce((payload ->> 'to')::timestamptz, now());
   exception when data_exception then
-    raise sqlstate 'PT400' using message = 'to must be a time such as 2026-11-21T00:00:00Z', details = 'to';
+    raise sqlstate 'PT400' using message = 'to must be a time such as 2026-11-21T00:00:00Z', detail = 'to';
   end;
   begin
     since := coalesce((payload ->> 'from')::timestamptz, until - interval '30 days');
   exception when data_exception then
-    raise sqlstate 'PT400' using message = 'from must be a time such as 2026-11-21T00:00:00Z', details = 'from';
+    raise sqlstate 'PT400' using message = 'from must be a time such as 2026-11-21T00:00:00Z', detail = 'from';
   end;
   if since > until or until - since > interval '366 days' then
-    raise sqlstate 'PT400' using message = 'from must be before to, by at most 366 days', details = 'from';
+    raise sqlstate 'PT400' using message = 'from must be before to, by at most 366 days', detail = 'from';
   end if;
 
   with calls as (

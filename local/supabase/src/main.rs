@@ -1,0 +1,68 @@
+//! Serves the part of Supabase that the edge uses; see the library.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use local_supabase::{Description, Options, serve};
+use tokio::signal::unix::{SignalKind, signal};
+
+const USAGE: &str =
+    "usage: local-supabase --listen 127.0.0.1:PORT --database-url URL --state FOLDER --migrations FOLDER";
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let options = match read_arguments(std::env::args().skip(1)) {
+        Ok(options) => options,
+        Err(reason) => {
+            eprintln!("{reason}\n{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match serve(&options, announce, asked_to_stop()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn read_arguments(mut arguments: impl Iterator<Item = String>) -> Result<Options, String> {
+    let (mut listen, mut database_url, mut state, mut migrations) = (None, None, None, None);
+    while let Some(name) = arguments.next() {
+        let place = match name.as_str() {
+            "--listen" => &mut listen,
+            "--database-url" => &mut database_url,
+            "--state" => &mut state,
+            "--migrations" => &mut migrations,
+            other => return Err(format!("unknown argument {other}")),
+        };
+        *place = Some(arguments.next().ok_or_else(|| format!("{name} needs a value"))?);
+    }
+    let missing = |name: &str| format!("{name} is missing");
+    let listen = listen.ok_or_else(|| missing("--listen"))?;
+    Ok(Options {
+        listen: listen.parse().map_err(|_| format!("--listen {listen} is no address such as 127.0.0.1:54321"))?,
+        database_url: database_url.ok_or_else(|| missing("--database-url"))?,
+        state: state.ok_or_else(|| missing("--state"))?.into(),
+        migrations: migrations.ok_or_else(|| missing("--migrations"))?.into(),
+    })
+}
+
+/// One JSON line for whoever started this.
+fn announce(description: &Description) {
+    let mut stdout = std::io::stdout().lock();
+    let _ = serde_json::to_writer(&mut stdout, description);
+    let _ = stdout.write_all(b"\n").and_then(|()| stdout.flush());
+}
+
+async fn asked_to_stop() {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
