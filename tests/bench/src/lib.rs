@@ -1,1 +1,0 @@
-//! CPU per request, added latency, memory and size.

@@ -1,0 +1,65 @@
+//! What is measured: the edges of a running stack, or the one on the command line.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use crate::arguments::Arguments;
+use crate::target::{Kind, Target};
+
+/// The parts of `.local/stack.json` that are needed here.
+#[derive(Deserialize)]
+struct Stack {
+    edges: BTreeMap<String, Edge>,
+    simulator: Option<Simulator>,
+    demo: Demo,
+}
+
+#[derive(Deserialize)]
+struct Edge {
+    url: String,
+    pid: Option<u32>,
+}
+
+#[derive(Deserialize)]
+struct Simulator {
+    url: String,
+    pid: Option<u32>,
+}
+
+#[derive(Deserialize)]
+struct Demo {
+    access_token: String,
+}
+
+const STACK: &str = ".local/stack.json";
+
+/// The provider, and the edges in front of it. No provider when only sizes or boot times were asked for.
+pub fn targets(arguments: &Arguments) -> Result<(Option<Target>, Vec<Target>), String> {
+    let direct = |url: &str, pid| Target::new("direct", Kind::Direct, url, &arguments.direct_token, pid);
+    if let Some(edge) = &arguments.edge {
+        let provider = arguments.direct.as_deref().ok_or("--edge needs --direct, the provider's URL")?;
+        let token = arguments.token.as_deref().ok_or("--edge needs --token, an access token")?;
+        let edge = Target::new(&arguments.host, Kind::Edge, edge, token, arguments.edge_pid)?;
+        return Ok((Some(direct(provider, arguments.direct_pid)?), vec![edge]));
+    }
+    if let Some(provider) = &arguments.direct {
+        return Ok((Some(direct(provider, arguments.direct_pid)?), Vec::new()));
+    }
+    let alone = arguments.wasm.is_some() || arguments.boot.is_some();
+    if arguments.stack.is_none() && alone && !arguments.reference {
+        return Ok((None, Vec::new()));
+    }
+    let path = arguments.stack.as_deref().unwrap_or(STACK);
+    let Stack { edges, simulator, demo } = read(path)?;
+    let simulator =
+        simulator.ok_or_else(|| format!("{path}: the stack runs with a real provider, not the simulator"))?;
+    let edges = edges.iter().map(|(host, edge)| Target::new(host, Kind::Edge, &edge.url, &demo.access_token, edge.pid));
+    Ok((Some(direct(&simulator.url, simulator.pid)?), edges.collect::<Result<_, _>>()?))
+}
+
+fn read(path: &str) -> Result<Stack, String> {
+    let text = std::fs::read(path)
+        .map_err(|error| format!("cannot read {path}: {error}; is the stack up (cargo xtask up)? --help explains"))?;
+    serde_json::from_slice(&text).map_err(|error| format!("{path}: {error}"))
+}

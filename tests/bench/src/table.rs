@@ -1,0 +1,138 @@
+//! The table as text.
+
+use std::fmt::Write;
+
+use crate::report::{Report, Row};
+
+const HEAD: [&str; 14] = [
+    "target", "row", "c", "requests", "rps", "/direct", "cpu us", "p50", "+p50", "+p99", "+first", "frames", "gap99",
+    "limit",
+];
+
+/// The largest gzipped module.
+const MOST_GZIP_KB: f64 = 600.0;
+/// The longest boot, in milliseconds.
+const LONGEST_BOOT: f64 = 1000.0;
+
+/// Renders all figures; milliseconds where nothing else is said.
+pub fn render(report: &Report) -> String {
+    let mut text =
+        format!("{} cores, load {} at the start; milliseconds unless said otherwise\n", report.cores, report.load);
+    if !report.rows.is_empty() {
+        text.push_str(&align(&report.rows.iter().map(cells).collect::<Vec<_>>()));
+    }
+    for row in report.rows.iter().filter(|row| row.errors > 0) {
+        let error = row.error.as_deref().unwrap_or_default();
+        line(
+            &mut text,
+            &format!("{} {} c={}: {} errors, first: {error}", row.target, row.scenario, row.connections, row.errors),
+        );
+    }
+    for memory in &report.memory {
+        let sizes: Vec<String> =
+            memory.resident.iter().map(|(streams, kb)| format!("{:.1} MB with {streams} streams", kilo(*kb))).collect();
+        line(
+            &mut text,
+            &format!("{} memory: {}; {:.1} kB per stream", memory.target, sizes.join(", "), memory.per_stream_kb),
+        );
+    }
+    if let Some(size) = &report.wasm {
+        let (raw, gzip) = (kilo(size.raw as u64), kilo(size.gzip as u64));
+        line(&mut text, &format!("wasm: {raw:.0} kB, gzipped {gzip:.0} kB ({})", verdict(gzip, MOST_GZIP_KB)));
+    }
+    if let Some(boot) = report.boot_ms {
+        line(&mut text, &format!("boot to the first 200: {boot:.0} ms ({})", verdict(boot, LONGEST_BOOT)));
+    }
+    text
+}
+
+fn cells(row: &Row) -> [String; 14] {
+    let direct = row.target == "direct";
+    let added = |value: f64| if direct { String::new() } else { format!("{value:.2}") };
+    let frames = row.frames.as_ref();
+    [
+        row.target.clone(),
+        row.scenario.to_owned(),
+        row.connections.to_string(),
+        row.requests.to_string(),
+        format!("{:.0}", row.rps),
+        format!("{:.3}", row.rps_to_direct),
+        row.cpu_us.map(|cpu| format!("{cpu:.0}")).unwrap_or_default(),
+        format!("{:.2}", row.p50_ms),
+        added(row.added_p50_ms),
+        added(row.added_p99_ms),
+        frames.map(|frames| added(frames.added_first_p50_ms)).unwrap_or_default(),
+        frames
+            .map(|frames| format!("{} merged {}", span(frames.least, frames.most), frames.merged))
+            .unwrap_or_default(),
+        frames
+            .filter(|frames| frames.paced > 0)
+            .map(|frames| format!("{:.1}/{:.1}", frames.gap_p99_ms, frames.gap_p99_direct_ms))
+            .unwrap_or_default(),
+        limits(row).join(", "),
+    ]
+}
+
+/// What the row should keep, with what it does not.
+fn limits(row: &Row) -> Vec<String> {
+    if !row.edge {
+        return Vec::new();
+    }
+    let cpu = match (row.target.as_str(), row.scenario) {
+        ("workerd", "trivial") => Some(110.0),
+        ("workerd", "json") => Some(350.0),
+        ("native", "trivial" | "json") => Some(80.0),
+        _ => None,
+    };
+    let alone = row.connections == 1;
+    let json = (alone && row.scenario == "json").then_some(1.0);
+    let first = row.frames.as_ref().filter(|frames| alone && frames.paced > 0).map(|frames| frames.added_first_p50_ms);
+    let mut limits = Vec::new();
+    if let (Some(cpu), Some(used)) = (cpu, row.cpu_us) {
+        limits.push(format!("cpu {}", verdict(used, cpu)));
+    }
+    limits.extend(json.map(|limit| format!("+p50 {}", verdict(row.added_p50_ms, limit))));
+    limits.extend(first.map(|added| format!("+first {}", verdict(added, 1.0))));
+    if let Some(frames) =
+        row.frames.as_ref().filter(|frames| frames.least != frames.expected || frames.most != frames.expected)
+    {
+        limits.push(format!("{} frames over", frames.expected));
+    }
+    limits
+}
+
+fn verdict(value: f64, limit: f64) -> String {
+    format!("<= {limit}{}", if value > limit { " over" } else { "" })
+}
+
+fn span(least: usize, most: usize) -> String {
+    if least == most { least.to_string() } else { format!("{least}-{most}") }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "sizes")]
+fn kilo(number: u64) -> f64 {
+    number as f64 / 1000.0
+}
+
+/// Columns as wide as their widest cell; words to the left, numbers to the right.
+fn align(rows: &[[String; 14]]) -> String {
+    let head = HEAD.map(str::to_owned);
+    let widths: Vec<usize> = (0..HEAD.len())
+        .map(|column| {
+            std::iter::once(&head).chain(rows).filter_map(|row| row.get(column)).map(String::len).max().unwrap_or(0)
+        })
+        .collect();
+    let mut text = String::new();
+    for row in std::iter::once(&head).chain(rows) {
+        let cells = row.iter().zip(&widths).enumerate().map(|(column, (cell, width))| {
+            if column < 2 || column == HEAD.len() - 1 { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
+        });
+        line(&mut text, cells.collect::<Vec<_>>().join("  ").trim_end());
+    }
+    text
+}
+
+fn line(text: &mut String, line: &str) {
+    // Writing to a string cannot fail.
+    let _ = writeln!(text, "{line}");
+}
