@@ -22,7 +22,7 @@ pub fn bundle(wasm: &Path, directory: &Path) -> Result<(), Error> {
     let glue = directory.join("index.js");
     let text = fs::read_to_string(&glue).map_err(Error::io(format!("read {}", glue.display())))?;
     // Workers give the module itself to a plain import, and find their own files by relative paths.
-    write("index.js", &text.replace("import source ", "import ").replace(r#"from "host.js""#, r#"from "./host.js""#))?;
+    write("index.js", &text.replace("import source ", "import ").replace("from 'host.js'", "from './host.js'"))?;
     SOURCES.iter().try_for_each(|(name, text)| write(name, text))
 }
 

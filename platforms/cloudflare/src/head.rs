@@ -165,7 +165,12 @@ mod tests {
 
     #[test]
     fn writes_a_response_with_every_cookie_and_the_length_of_its_stream() {
-        let (mut parts, ()) = http::Response::builder().header("set-cookie", "a=1").header("set-cookie", "b=2").body(()).unwrap().into_parts();
+        let (mut parts, ()) = http::Response::builder()
+            .header("set-cookie", "a=1")
+            .header("set-cookie", "b=2")
+            .body(())
+            .unwrap()
+            .into_parts();
         parts.headers.insert("connection", HeaderValue::from_static("close"));
         parts.headers.insert("content-length", HeaderValue::from_static("7"));
         assert_eq!(write_response(&parts, Some(7), false), "200\n7\nset-cookie\na=1\nset-cookie\nb=2");

@@ -3,8 +3,8 @@ use http::Method;
 use platform::{Content, Request, Response, SendError};
 
 use crate::executor::InvocationId;
-use crate::outbound::{self, Produced};
 use crate::operation::{Operation, Outcome};
+use crate::outbound::{self, Produced};
 use crate::{head, host, inbound};
 
 /// Outbound HTTP by `fetch`.

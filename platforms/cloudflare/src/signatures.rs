@@ -43,7 +43,9 @@ fn web_key(key: &PublicKey) -> Result<(&'static str, String, usize), VerifierErr
         PublicKey::Rs256 { n, e } => {
             let odd = |number: &[u8]| number.last().is_some_and(|byte| byte & 1 == 1);
             if !RSA_BYTES.contains(&n.len()) || !odd(n) || !odd(e) || *e == [1] || e.len() > 4 {
-                return Err(VerifierError("the RSA key is not one to trust: 2048 to 8192 bits, an odd exponent".into()));
+                return Err(VerifierError(
+                    "the RSA key is not one to trust: 2048 to 8192 bits, an odd exponent".into(),
+                ));
             }
             let jwk = format!(r#"{{"kty":"RSA","n":"{}","e":"{}"}}"#, encode(n), encode(e));
             Ok(("RS256", jwk, n.len()))
