@@ -17,10 +17,10 @@ use crate::usage_event::{Status, UsageEvent, UsageSource};
 /// Who pays, and for which request.
 #[derive(Debug, Clone)]
 pub(crate) struct Payer {
-    pub(crate) user_id: Uuid,
-    pub(crate) org_id: Option<Uuid>,
-    pub(crate) key_id: Option<Uuid>,
-    pub(crate) request_id: RequestId,
+    pub(crate) user: Uuid,
+    pub(crate) org: Option<Uuid>,
+    pub(crate) key: Option<Uuid>,
+    pub(crate) request: RequestId,
 }
 
 /// A call under way. It is settled once; one that is dropped before was ended by the caller, who hung up.
@@ -113,10 +113,10 @@ impl Call {
         let (tokens, usage_source) = self.tokens(status);
         UsageEvent {
             id: self.id,
-            request_id: self.payer.request_id.to_string(),
-            user_id: self.payer.user_id,
-            org_id: self.payer.org_id,
-            api_key_id: self.payer.key_id,
+            request_id: self.payer.request.to_string(),
+            user_id: self.payer.user,
+            org_id: self.payer.org,
+            api_key_id: self.payer.key,
             alias: self.alias.clone(),
             provider: self.provider,
             model: self.model().to_owned(),

@@ -79,7 +79,7 @@ struct Fetching {
     number: u64,
 }
 
-const FRESH: Duration = Duration::from_secs(60);
+const FRESH: Duration = Duration::from_mins(1);
 const RETRY_STALE: Duration = Duration::from_secs(5);
 const RETRY_COLD: Duration = Duration::from_secs(1);
 const LOOK_AGAIN: Duration = Duration::from_millis(20);

@@ -40,7 +40,7 @@ pub(crate) async fn create(
     let completion = CompletionRequest::parse(body)?;
     let models = proxy.catalog.models(context).await?;
     let (provider, route) = choose(&proxy.config, &models, &completion.model)?;
-    let outbound = outbound(&completion, provider, route, &payer.request_id)?;
+    let outbound = outbound(&completion, provider, route, &payer.request)?;
     let call = Call::start(payer, &completion, provider.name, route, &proxy.recorder, context);
     let limits = proxy.config.timeouts;
 

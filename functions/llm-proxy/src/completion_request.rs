@@ -100,13 +100,12 @@ fn usage_edit(text: &str, members: &Members, stream: bool) -> Result<(bool, Opti
         if flag(asked, "/stream_options/include_usage")? {
             return Ok((true, None));
         }
-        let edit = match asked {
-            Some(asked) => Edit { at: span(text, asked), text: "true".into() },
-            None => {
-                let after_brace = span(text, raw).start + 1;
-                let comma = if inner.0.is_empty() { "" } else { "," };
-                Edit { at: after_brace..after_brace, text: format!(r#""include_usage":true{comma}"#).into() }
-            }
+        let edit = if let Some(asked) = asked {
+            Edit { at: span(text, asked), text: "true".into() }
+        } else {
+            let after_brace = span(text, raw).start + 1;
+            let comma = if inner.0.is_empty() { "" } else { "," };
+            Edit { at: after_brace..after_brace, text: format!(r#""include_usage":true{comma}"#).into() }
         };
         return Ok((false, stream.then_some(edit)));
     }

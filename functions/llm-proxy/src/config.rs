@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use http::{HeaderValue, Uri};
-use platform::{Configuration, ConfigurationError, Variables};
+use platform::Configuration;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
@@ -45,28 +45,21 @@ const LARGEST_BODY: u64 = 64 * 1024 * 1024;
 const LONGEST_TIMEOUT_MS: u64 = 3_600_000;
 
 impl Config {
-    /// Reads the variables; every fault is reported together.
+    /// Reads the variables.
     ///
     /// Providers: `TOGETHER_API_KEY` (`TOGETHER_BASE_URL`), `OPENAI_API_KEY` (`OPENAI_BASE_URL`), `OLLAMA_URL`,
     /// `LLM_SIMULATOR_URL` (`LLM_SIMULATOR_API_KEY`); at least one. Limits: `LLM_MAX_BODY_BYTES`,
     /// `LLM_HEADERS_TIMEOUT_MS`, `LLM_FIRST_TOKEN_TIMEOUT_MS`, `LLM_IDLE_TIMEOUT_MS`, `LLM_STREAM_TIMEOUT_MS`,
     /// `LLM_ANSWER_TIMEOUT_MS`.
-    pub async fn read(read: &mut Configuration<'_>) -> Option<Self> {
-        let providers = providers(read).await;
-        let max_body_bytes = number(read, "LLM_MAX_BODY_BYTES", DEFAULT_MAX_BODY_BYTES, LARGEST_BODY).await;
-        let timeouts = timeouts(read).await;
+    pub async fn read(configuration: &mut Configuration<'_>) -> Option<Self> {
+        let providers = providers(configuration).await;
+        let max_body_bytes = number(configuration, "LLM_MAX_BODY_BYTES", DEFAULT_MAX_BODY_BYTES, LARGEST_BODY).await;
+        let timeouts = timeouts(configuration).await;
         if providers.is_empty() {
-            read.fault::<()>("TOGETHER_API_KEY", "or OPENAI_API_KEY, OLLAMA_URL, LLM_SIMULATOR_URL must be set");
+            let rule = "or OPENAI_API_KEY, OLLAMA_URL, LLM_SIMULATOR_URL must be set";
+            return configuration.fault("TOGETHER_API_KEY", rule);
         }
-        let max_body_bytes = max_body_bytes.and_then(|bytes| usize::try_from(bytes).ok());
-        Some(Self { providers, max_body_bytes: max_body_bytes?, timeouts: timeouts? })
-    }
-
-    /// Reads the configuration alone.
-    pub async fn load(variables: &dyn Variables) -> Result<Self, ConfigurationError> {
-        let mut read = Configuration::of(variables);
-        let config = Self::read(&mut read).await;
-        read.finish(|| config)
+        Some(Self { providers, max_body_bytes: usize::try_from(max_body_bytes?).ok()?, timeouts: timeouts? })
     }
 
     /// The provider that the catalog calls `name`, if it is configured here.
@@ -153,15 +146,19 @@ async fn number(read: &mut Configuration<'_>, name: &str, default: u64, most: u6
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use platform::ConfigurationError;
     use platform::fakes::{Host, block_on};
+
+    use super::*;
 
     fn load(variables: &[(&str, &str)]) -> Result<Config, ConfigurationError> {
         let host = Host::new();
         for (name, value) in variables {
             host.variables.set(name, value);
         }
-        block_on(Config::load(&host.variables))
+        let mut read = Configuration::of(&host.variables);
+        let config = block_on(Config::read(&mut read));
+        read.finish(|| config)
     }
 
     #[test]

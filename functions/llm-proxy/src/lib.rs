@@ -38,7 +38,7 @@ use std::sync::Arc;
 
 use http::Method;
 use http::header::ALLOW;
-use platform::{ConfigurationError, Context, Request, Response, Variables};
+use platform::{Context, Request, Response};
 use problem::{Problem, kinds};
 use secrecy::SecretString;
 use supabase::Supabase;
@@ -74,11 +74,6 @@ impl LlmProxy {
         Self { config, supabase, catalog, recorder }
     }
 
-    /// Reads the configuration; every fault is reported together.
-    pub async fn load(variables: &dyn Variables, supabase: Supabase) -> Result<Self, ConfigurationError> {
-        Ok(Self::new(Config::load(variables).await?, supabase))
-    }
-
     /// Answers a request to one of the routes above for an authenticated caller. The scopes are `llm` and, for the
     /// usage, `usage:read`. The request's id is taken from its extensions.
     pub async fn handle(
@@ -90,10 +85,10 @@ impl LlmProxy {
         caller.require_scope(if request.uri().path() == USAGE { "usage:read" } else { "llm" })?;
         let request_id = request.extensions().get::<RequestId>().cloned();
         let payer = Payer {
-            user_id: caller.principal.user_id,
-            org_id: caller.principal.org_id,
-            key_id: caller.principal.key_id,
-            request_id: request_id.unwrap_or_else(|| RequestId::new(context)),
+            user: caller.principal.user_id,
+            org: caller.principal.org_id,
+            key: caller.principal.key_id,
+            request: request_id.unwrap_or_else(|| RequestId::new(context)),
         };
         let access_token = caller.access_token().cloned();
         self.answer(request, Caller { payer, access_token }, context).await

@@ -131,8 +131,8 @@ impl Recorder {
                     pauses = BACK_OFF.iter();
                 }
                 Err(error) => {
-                    let waiting = self.state().queue.len();
-                    tracing::warn!(%error, waiting, "usage events could not be written");
+                    let queued = self.state().queue.len();
+                    tracing::warn!(%error, queued, "usage events could not be written");
                     match pauses.next() {
                         Some(pause) if is_temporary(&error) => context.clock.sleep(*pause).await,
                         _ => return,

@@ -59,7 +59,8 @@ impl Scene {
             host.variables.set(name, value);
         }
         let supabase = Supabase::new(host.block_on(supabase::Config::load(&host.variables)).unwrap());
-        let proxy = host.block_on(LlmProxy::load(&host.variables, supabase)).unwrap();
+        let config = host.block_on(Config::read(&mut platform::Configuration::of(&host.variables))).unwrap();
+        let proxy = LlmProxy::new(config, supabase);
         let database = Arc::new(Mutex::new(Database {
             models: models(),
             failures: Vec::new(),
@@ -174,8 +175,8 @@ fn models() -> Value {
 
 fn caller() -> Caller {
     let headers = http::HeaderMap::from_iter([(telemetry::X_REQUEST_ID, "request-1".parse().unwrap())]);
-    let request_id = RequestId::accept(&headers, &Host::new().context());
-    let payer = Payer { user_id: USER, org_id: None, key_id: None, request_id };
+    let request = RequestId::accept(&headers, &Host::new().context());
+    let payer = Payer { user: USER, org: None, key: None, request };
     Caller { payer, access_token: Some(SecretString::from("user.access.token")) }
 }
 

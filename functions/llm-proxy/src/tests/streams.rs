@@ -20,10 +20,24 @@ const AZURE: &str = "data: {\"choices\":[],\"created\":0,\"id\":\"\",\"model\":\
 fn relayed(request: &str, parts: &[&str]) -> (Vec<String>, Value) {
     let scene = Scene::new();
     let provider = scene.provider_stream();
-    parts.iter().for_each(|part| provider.send(part.as_bytes().to_vec()));
+    send(&provider, parts);
     provider.finish();
     let pieces = pieces(&scene, scene.complete(request).unwrap());
     (pieces, scene.event())
+}
+
+fn send(provider: &StreamHandle, parts: &[&str]) {
+    for part in parts {
+        provider.send(part.as_bytes().to_vec());
+    }
+}
+
+fn end(provider: StreamHandle, cut: bool) {
+    if cut {
+        provider.cut();
+    } else {
+        provider.finish();
+    }
 }
 
 /// The error event at the end of a stream.
@@ -173,11 +187,7 @@ fn an_end_without_done_is_success_if_the_answer_had_ended() {
         let scene = Scene::new();
         let provider = scene.provider_stream();
         provider.send([ROLE, HELLO, STOP].concat());
-        if cut {
-            provider.cut()
-        } else {
-            provider.finish()
-        }
+        end(provider, cut);
         let pieces = pieces(&scene, scene.complete(REQUEST).unwrap());
         assert_eq!(pieces.concat(), [ROLE, HELLO, STOP].concat());
         assert_eq!(fields(&scene.event(), ["status", "usage_source"]), [json!("success"), json!("estimated")]);
@@ -194,12 +204,8 @@ fn a_cut_answer_ends_with_an_error_and_never_with_done() {
     ] {
         let scene = Scene::new();
         let provider = scene.provider_stream();
-        parts.iter().for_each(|part| provider.send(part.as_bytes().to_vec()));
-        if cut {
-            provider.cut()
-        } else {
-            provider.finish()
-        }
+        send(&provider, &parts);
+        end(provider, cut);
         let pieces = pieces(&scene, scene.complete(REQUEST).unwrap());
         assert_eq!(pieces[..2], [ROLE, HELLO]);
         assert_eq!(error_of(&pieces)["code"], "upstream_failed");
@@ -275,7 +281,7 @@ fn what_is_no_json_or_too_long_is_not_passed_on() {
         for parts in [vec![HELLO, bad, HELLO], vec![HELLO, &bad[..7], &bad[7..], HELLO]] {
             let scene = Scene::new();
             let provider = scene.provider_stream();
-            parts.iter().for_each(|part| provider.send(part.as_bytes().to_vec()));
+            send(&provider, &parts);
             let pieces = pieces(&scene, scene.complete(REQUEST).unwrap());
             assert_eq!((pieces.len(), pieces[0].as_str()), (2, HELLO));
             assert_eq!(error_of(&pieces)["code"], "upstream_failed");
@@ -316,12 +322,8 @@ fn a_failure_before_the_first_event_is_an_error_status() {
     ] {
         let scene = Scene::new();
         let provider = scene.provider_stream();
-        parts.iter().for_each(|part| provider.send(part.as_bytes().to_vec()));
-        if cut {
-            provider.cut()
-        } else {
-            provider.finish()
-        }
+        send(&provider, &parts);
+        end(provider, cut);
         let (actual, _, error) = refused(scene.complete(REQUEST).unwrap_err());
         assert_eq!((actual, error["code"].as_str()), (status, Some("upstream_failed")));
         let event = scene.event();
