@@ -27,7 +27,7 @@ impl Process {
     pub fn cpu(&self) -> Result<Duration, String> {
         let mut total = 0;
         for pid in &self.0 {
-            let tasks = fs::read_dir(format!("/proc/{pid}/task")).map_err(|error| format!("/proc/{pid}: {error}"))?;
+            let tasks = fs::read_dir(format!("/proc/{pid}/task")).map_err(|_| format!("process {pid} has ended"))?;
             let on_cpu = |task: fs::DirEntry| -> Option<u64> {
                 let text = fs::read_to_string(task.path().join("schedstat")).ok()?;
                 text.split_ascii_whitespace().next()?.parse().ok()

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::report::{Report, Row};
+use crate::report::{Frames, Report, Row};
 
 const HEAD: [&str; 14] = [
     "target", "row", "c", "requests", "rps", "/direct", "cpu us", "p50", "+p50", "+p99", "+first", "frames", "gap99",
@@ -62,9 +62,7 @@ fn cells(row: &Row) -> [String; 14] {
         added(row.added_p50_ms),
         added(row.added_p99_ms),
         frames.map(|frames| added(frames.added_first_p50_ms)).unwrap_or_default(),
-        frames
-            .map(|frames| format!("{} merged {}", span(frames.least, frames.most), frames.merged))
-            .unwrap_or_default(),
+        frames.map(frame_counts).unwrap_or_default(),
         frames
             .filter(|frames| frames.paced > 0)
             .map(|frames| format!("{:.1}/{:.1}", frames.gap_p99_ms, frames.gap_p99_direct_ms))
@@ -103,6 +101,11 @@ fn limits(row: &Row) -> Vec<String> {
 
 fn verdict(value: f64, limit: f64) -> String {
     format!("<= {limit}{}", if value > limit { " over" } else { "" })
+}
+
+fn frame_counts(frames: &Frames) -> String {
+    let counts = span(frames.least, frames.most);
+    if frames.paced > 0 { format!("{counts}, {} merged", frames.merged) } else { counts }
 }
 
 fn span(least: usize, most: usize) -> String {
