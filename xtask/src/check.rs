@@ -7,9 +7,31 @@ const WASM: &str = "wasm32-unknown-unknown";
 /// installed.
 pub fn run() -> Result<(), String> {
     tool::run(&mut cargo(&["fmt", "--all", "--check"]))?;
-    let host = ["clippy", "--workspace", "--exclude", "cloudflare", "--all-targets", "--all-features", "--locked", "--", "-D", "warnings"];
+    let host = [
+        "clippy",
+        "--workspace",
+        "--exclude",
+        "cloudflare",
+        "--all-targets",
+        "--all-features",
+        "--locked",
+        "--",
+        "-D",
+        "warnings",
+    ];
     tool::run(&mut cargo(&host))?;
-    tool::run(&mut cargo(&["clippy", "--package", "cloudflare", "--target", WASM, "--all-features", "--locked", "--", "-D", "warnings"]))?;
+    tool::run(&mut cargo(&[
+        "clippy",
+        "--package",
+        "cloudflare",
+        "--target",
+        WASM,
+        "--all-features",
+        "--locked",
+        "--",
+        "-D",
+        "warnings",
+    ]))?;
     let docs = ["doc", "--workspace", "--exclude", "cloudflare", "--no-deps", "--document-private-items", "--locked"];
     tool::run(cargo(&docs).env("RUSTDOCFLAGS", "-D warnings"))?;
     if exists("cargo-deny", &["--version"]) {
@@ -19,5 +41,3 @@ pub fn run() -> Result<(), String> {
     }
     Ok(())
 }
-
-

@@ -24,12 +24,21 @@ pub struct Arguments {
 /// Signs the demo user in, streams a chat completion through the edge, and shows the usage row it left in Postgres.
 pub fn run(arguments: &Arguments) -> Result<(), String> {
     let stack = Description::read(&state().join("stack.json")).map_err(|error| error.to_string())?;
-    let edge = stack.edges.get(&arguments.host).ok_or_else(|| format!("the stack has no edge on {}", arguments.host))?;
+    let edge =
+        stack.edges.get(&arguments.host).ok_or_else(|| format!("the stack has no edge on {}", arguments.host))?;
     println!("{} POST {}/auth/login as {}", bold("1."), edge.url, stack.demo.email);
-    let session = call(agent().post(format!("{}/auth/login", edge.url)), &json!({"email": stack.demo.email, "password": stack.demo.password}))?;
+    let session = call(
+        agent().post(format!("{}/auth/login", edge.url)),
+        &json!({"email": stack.demo.email, "password": stack.demo.password}),
+    )?;
     let token = session["access_token"].as_str().ok_or("the edge gave no access token")?;
 
-    println!("{} POST {}/v1/chat/completions with stream: true\n   {}\n", bold("2."), edge.url, dim(&arguments.question));
+    println!(
+        "{} POST {}/v1/chat/completions with stream: true\n   {}\n",
+        bold("2."),
+        edge.url,
+        dim(&arguments.question)
+    );
     let before = requests(&edge.url, token)?;
     let request_id = stream(&edge.url, token, &arguments.question)?;
 
@@ -49,9 +58,8 @@ fn stream(edge: &str, token: &str, question: &str) -> Result<String, String> {
         .header("authorization", format!("Bearer {token}"))
         .send_json(&body)
         .map_err(|error| format!("the edge did not answer: {error}"))?;
-    let header = |name: &str| {
-        response.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or("-").to_owned()
-    };
+    let header =
+        |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or("-").to_owned();
     let (status, request_id, provider, model) =
         (response.status(), header("x-request-id"), header("x-qlp-provider"), header("x-qlp-model"));
     let lines = BufReader::new(response.into_body().into_reader()).lines();
@@ -60,12 +68,18 @@ fn stream(edge: &str, token: &str, question: &str) -> Result<String, String> {
     for line in lines {
         let line = line.map_err(|error| format!("the stream broke: {error}"))?;
         let Some(data) = line.strip_prefix("data: ") else {
-            if !status.is_success() { return Err(format!("{status}: {line}")); }
+            if !status.is_success() {
+                return Err(format!("{status}: {line}"));
+            }
             continue;
         };
-        if data == "[DONE]" { break; }
+        if data == "[DONE]" {
+            break;
+        }
         let chunk: Value = serde_json::from_str(data).map_err(|error| format!("a chunk is not JSON: {error}"))?;
-        if let Some(error) = chunk["error"]["message"].as_str() { return Err(error.to_owned()); }
+        if let Some(error) = chunk["error"]["message"].as_str() {
+            return Err(error.to_owned());
+        }
         if let Some(text) = chunk["choices"][0]["delta"]["content"].as_str() {
             first.get_or_insert_with(|| begun.elapsed());
             chunks += 1;
@@ -74,7 +88,11 @@ fn stream(edge: &str, token: &str, question: &str) -> Result<String, String> {
         }
     }
     let millis = |duration: Duration| duration.as_secs_f64() * 1000.0;
-    let timing = format!("{chunks} chunks from {provider} ({model}), first after {:.1} ms, all after {:.1} ms", millis(first.unwrap_or_default()), millis(begun.elapsed()));
+    let timing = format!(
+        "{chunks} chunks from {provider} ({model}), first after {:.1} ms, all after {:.1} ms",
+        millis(first.unwrap_or_default()),
+        millis(begun.elapsed())
+    );
     println!("\n\n   {}", dim(&timing));
     Ok(request_id)
 }
@@ -99,24 +117,37 @@ fn requests(edge: &str, token: &str) -> Result<u64, String> {
 }
 
 fn usage(edge: &str, token: &str) -> Result<Value, String> {
-    let request = agent().get(format!("{edge}/v1/usage?group_by=model")).header("authorization", format!("Bearer {token}"));
+    let request =
+        agent().get(format!("{edge}/v1/usage?group_by=model")).header("authorization", format!("Bearer {token}"));
     answer(request.call())
 }
 
 fn table(rows: &Value) -> String {
-    let mut lines = vec![format!("   {:<28} {:>8} {:>8} {:>8} {:>10} {:>8}", "model", "requests", "tokens in", "out", "cost USD", "p50 ms")];
+    let mut lines = vec![format!(
+        "   {:<28} {:>8} {:>8} {:>8} {:>10} {:>8}",
+        "model", "requests", "tokens in", "out", "cost USD", "p50 ms"
+    )];
     for row in rows.as_array().into_iter().flatten() {
         let cost = row["cost_nano_usd"].as_f64().map_or_else(|| "unknown".into(), |nano| format!("{:.6}", nano / 1e9));
         lines.push(format!(
             "   {:<28} {:>8} {:>8} {:>8} {:>10} {:>8}",
-            row["group"].as_str().unwrap_or("-"), row["requests"], row["input_tokens"], row["output_tokens"], cost, row["latency_ms"]["p50"],
+            row["group"].as_str().unwrap_or("-"),
+            row["requests"],
+            row["input_tokens"],
+            row["output_tokens"],
+            cost,
+            row["latency_ms"]["p50"],
         ));
     }
     lines.join("\n")
 }
 
 fn agent() -> ureq::Agent {
-    ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(Duration::from_secs(120))).build().into()
+    ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .timeout_global(Some(Duration::from_mins(2)))
+        .build()
+        .into()
 }
 
 fn call(request: ureq::RequestBuilder<ureq::typestate::WithBody>, body: &Value) -> Result<Value, String> {

@@ -1,5 +1,5 @@
-use crate::tool::{self, cargo};
 use crate::root;
+use crate::tool::{self, cargo};
 
 /// `cargo xtask test`.
 #[derive(clap::Args)]

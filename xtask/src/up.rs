@@ -72,6 +72,7 @@ fn supervise(arguments: &Arguments) -> Result<(), String> {
         port: arguments.port,
         durable: true,
         probe: false,
+        release: false,
         settings: &Settings::read(&root()),
         progress: &|step| progress.step(step),
     };
@@ -147,8 +148,14 @@ fn summary(description: &Description, seconds: f64) -> String {
          -d '{{\"model\":\"default\",\"stream\":true,\"messages\":[{{\"role\":\"user\",\"content\":\"Hello\"}}]}}'\n\n\
          or with the openai SDK:\n  new OpenAI({{ baseURL: \"{url}/v1\", apiKey: TOKEN }})\n\n\
          {stop} stops everything.",
-        "supabase", "provider", "demo user", "logs", "details",
-        title = bold("QLP Edge"), email = demo.email, password = demo.password,
+        "supabase",
+        "provider",
+        "demo user",
+        "logs",
+        "details",
+        title = bold("QLP Edge"),
+        email = demo.email,
+        password = demo.password,
     )
 }
 

@@ -7,7 +7,8 @@ pub fn run() -> Result<(), String> {
     let (root, dist) = (root(), root().join("dist"));
     let wasm = local_workerd::build_wasm(&root, &[]).map_err(|error| error.to_string())?;
     local_workerd::bundle(&wasm, &dist).map_err(|error| error.to_string())?;
-    let mut files: Vec<_> = std::fs::read_dir(&dist).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+    let mut files: Vec<_> =
+        std::fs::read_dir(&dist).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
     files.sort();
     for file in files.iter().filter(|file| file.is_file()) {
         println!("{:>9} bytes  dist/{}", size(file), file.file_name().unwrap_or_default().to_string_lossy());

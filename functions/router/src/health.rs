@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use http::header::{CACHE_CONTROL, HeaderValue};
 use platform::{Context, Response};
 use serde_json::json;
 use supabase::{Identity, READY};
@@ -24,5 +25,7 @@ pub async fn ready(functions: &Functions, context: &Context) -> Response {
         "status": if ready { "ok" } else { "unavailable" },
         "dependencies": {"supabase": {"status": status, "latency_ms": i64::try_from(latency).unwrap_or(i64::MAX)}},
     });
-    json(if ready { 200 } else { 503 }, &body)
+    let mut response = json(if ready { 200 } else { 503 }, &body);
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }

@@ -13,9 +13,17 @@ pub fn npm_packages(root: &Path) -> Result<(), Error> {
         return Ok(());
     }
     if !runs("node") || !runs("npm") {
-        return Err(Error::Missing { what: "Node.js 20 or later with npm", install: "install it from https://nodejs.org" });
+        return Err(Error::Missing {
+            what: "Node.js 20 or later with npm",
+            install: "install it from https://nodejs.org",
+        });
     }
-    run(Command::new("npm").args(["ci", "--no-fund", "--no-audit", "--loglevel=error"]).current_dir(root), "npm ci")?;
+    // Not `npm ci`: it refuses a lock file that lacks another platform's optional packages.
+    let mut npm = Command::new("npm");
+    run(
+        npm.args(["install", "--no-save", "--no-fund", "--no-audit", "--loglevel=error"]).current_dir(root),
+        "npm install",
+    )?;
     fs::copy(&lock, &installed).map_err(|error| Error::step("note what npm installed", error))?;
     Ok(())
 }

@@ -20,16 +20,19 @@ pub fn sign_in(edge: &str, state: &Path) -> Result<Demo, Error> {
             (status, answer) => return Err(Error::step("sign the demo user up", format!("{status} {answer}"))),
         },
     };
-    let access_token = session["access_token"].as_str().unwrap_or_default().to_owned();
+    let access_token = text(&session, "access_token").unwrap_or_default();
     let api_key = new_api_key(edge, &access_token)?;
     Ok(Demo { email: EMAIL.into(), password, access_token, api_key })
 }
 
 /// An API key of the demo user; `None` when the edge has no pepper to store keys with.
 fn new_api_key(edge: &str, access_token: &str) -> Result<Option<String>, Error> {
-    let (status, answer) =
-        post(edge, "/auth/keys", Some(access_token), &json!({"name": "demo", "scopes": ["llm"]}))?;
-    Ok((status == 201).then(|| answer["key"].as_str().map(str::to_owned)).flatten())
+    let (status, answer) = post(edge, "/auth/keys", Some(access_token), &json!({"name": "demo", "scopes": ["llm"]}))?;
+    Ok((status == 201).then(|| text(&answer, "key")).flatten())
+}
+
+fn text(object: &Value, member: &str) -> Option<String> {
+    object.get(member)?.as_str().map(str::to_owned)
 }
 
 fn post(edge: &str, path: &str, token: Option<&str>, body: &Value) -> Result<(u16, Value), Error> {

@@ -2,8 +2,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use local_workerd::Workerd;
 
@@ -54,19 +54,32 @@ impl Launcher {
         }
     }
 
-    fn start_native(&self, name: &str, port: u16, variables: &BTreeMap<String, String>, log: PathBuf) -> Result<Edge, Error> {
+    fn start_native(
+        &self,
+        name: &str,
+        port: u16,
+        variables: &BTreeMap<String, String>,
+        log: PathBuf,
+    ) -> Result<Edge, Error> {
         let mut command = Command::new(self.binaries.join("native"));
         command.env_clear().envs(variables).env("LISTEN", format!("127.0.0.1:{port}"));
         let (process, ready) = Process::start(name, command, &self.state.join("logs"))?;
-        let url = ready["url"].as_str().unwrap_or_default().to_owned();
-        Ok(Edge { url, host: Host::Native, log, server: Server::Native(process) })
+        Ok(Edge { url: ready.text("url"), host: Host::Native, log, server: Server::Native(process) })
     }
 
-    fn start_workerd(&self, name: &str, port: u16, variables: BTreeMap<String, String>, log: PathBuf) -> Result<Edge, Error> {
+    fn start_workerd(
+        &self,
+        name: &str,
+        port: u16,
+        variables: BTreeMap<String, String>,
+        log: PathBuf,
+    ) -> Result<Edge, Error> {
         let directory = self.state.join(name);
-        fs::create_dir_all(&directory).map_err(|error| Error::step(format!("create {}", directory.display()), error))?;
+        fs::create_dir_all(&directory)
+            .map_err(|error| Error::step(format!("create {}", directory.display()), error))?;
         let modules = self.modules.as_deref().unwrap_or(Path::new("dist"));
-        let options = local_workerd::Options { root: &self.root, modules, directory: &directory, port, variables, log: &log };
+        let options =
+            local_workerd::Options { root: &self.root, modules, directory: &directory, port, variables, log: &log };
         let workerd = Workerd::spawn(&options).map_err(|error| Error::step("start workerd", error))?;
         Ok(Edge { url: workerd.url().to_owned(), host: Host::Workerd, log, server: Server::Workerd(workerd) })
     }

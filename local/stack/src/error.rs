@@ -38,6 +38,7 @@ pub enum Error {
 
 impl Error {
     /// A failed step.
+    #[expect(clippy::needless_pass_by_value, reason = "whoever calls has no further use for it")]
     pub fn step(step: impl Into<String>, reason: impl ToString) -> Self {
         Self::Step { step: step.into(), reason: reason.to_string() }
     }

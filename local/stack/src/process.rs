@@ -16,6 +16,9 @@ const READY_WITHIN: Duration = Duration::from_secs(30);
 /// How long a process may take to stop by itself.
 const STOP_WITHIN: Duration = Duration::from_secs(10);
 
+/// What a process said when it was ready: one JSON object.
+pub struct Ready(Value);
+
 /// A server that this stack started: it logs to a file and is stopped when this is dropped.
 pub struct Process {
     name: String,
@@ -24,7 +27,7 @@ pub struct Process {
 
 impl Process {
     /// Starts `command` with its log in `logs/<name>.log` and waits for the JSON line that says it is ready.
-    pub fn start(name: &str, mut command: Command, logs: &Path) -> Result<(Self, Value), Error> {
+    pub fn start(name: &str, mut command: Command, logs: &Path) -> Result<(Self, Ready), Error> {
         let log = logs.join(format!("{name}.log"));
         let file = File::create(&log).map_err(|error| Error::step(format!("create {}", log.display()), error))?;
         let child = command
@@ -49,7 +52,7 @@ impl Process {
         self.child.try_wait().ok().flatten().map(|status| format!("{} ended: {status}", self.name))
     }
 
-    fn ready_line(&mut self, log: &Path) -> Result<Value, Error> {
+    fn ready_line(&mut self, log: &Path) -> Result<Ready, Error> {
         let failed = |name: &str, reason: String| Error::Process { name: name.into(), reason, log: PathBuf::from(log) };
         let Some(stdout) = self.child.stdout.take() else {
             return Err(failed(&self.name, "it has no output".into()));
@@ -61,13 +64,22 @@ impl Process {
             }
         });
         match lines.recv_timeout(READY_WITHIN) {
-            Ok(text) => serde_json::from_str(&text).map_err(|_| failed(&self.name, format!("it printed {text:?}"))),
+            Ok(text) => {
+                serde_json::from_str(&text).map(Ready).map_err(|_| failed(&self.name, format!("it printed {text:?}")))
+            }
             Err(mpsc::RecvTimeoutError::Timeout) => Err(failed(&self.name, "it did not get ready in 30 s".into())),
             Err(mpsc::RecvTimeoutError::Disconnected) => {
                 let status = self.child.wait().map_or_else(|error| error.to_string(), |status| status.to_string());
                 Err(failed(&self.name, format!("it ended at once ({status})")))
             }
         }
+    }
+}
+
+impl Ready {
+    /// A member that is text, or nothing.
+    pub fn text(&self, member: &str) -> String {
+        self.0.get(member).and_then(Value::as_str).unwrap_or_default().to_owned()
     }
 }
 

@@ -105,8 +105,8 @@ impl Stack {
 
     /// The first process that has ended by itself, with its status.
     pub fn ended(&mut self) -> Option<String> {
-        let servers = self.simulator.iter_mut().map(|(process, _)| process).chain(self.supabase.iter_mut());
-        let ended = servers.filter_map(Process::ended).next();
+        let mut servers = self.simulator.iter_mut().map(|(process, _)| process).chain(self.supabase.iter_mut());
+        let ended = servers.find_map(Process::ended);
         ended.or_else(|| self.edges.iter_mut().find_map(Edge::ended))
     }
 
@@ -159,10 +159,13 @@ fn start_supabase(
     let mut command = Command::new(binaries.join("local-supabase"));
     command.args(["--listen", "127.0.0.1:0", "--database-url", &postgres.url("postgres")]);
     command.arg("--state").arg(options.state.join("supabase"));
-    command.arg("--migrations").arg(options.root.join("supabase"));
+    command.arg("--migrations").arg(options.root.join("supabase/migrations"));
     let (process, ready) = Process::start("supabase", command, logs)?;
-    let text = |name: &str| ready[name].as_str().unwrap_or_default().to_owned();
-    let location = Supabase { url: text("url"), publishable_key: text("publishable_key"), secret_key: text("secret_key") };
+    let location = Supabase {
+        url: ready.text("url"),
+        publishable_key: ready.text("publishable_key"),
+        secret_key: ready.text("secret_key"),
+    };
     Ok((Some(postgres), Some(process), location))
 }
 
@@ -195,7 +198,7 @@ fn start_simulator(options: &Options<'_>, binaries: &Path, logs: &Path) -> Resul
         command.args(["--api-key", key]);
     }
     let (process, ready) = Process::start("simulator", command, logs)?;
-    Ok(Some((process, ready["url"].as_str().unwrap_or_default().to_owned())))
+    Ok(Some((process, ready.text("url"))))
 }
 
 /// What the edge is told.
@@ -210,7 +213,10 @@ fn variables(
         ("SUPABASE_SECRET_KEY".to_owned(), supabase.secret_key.clone()),
         ("API_KEY_PEPPER".to_owned(), kept_secret(&options.state.join("api-key-pepper"))?),
     ]);
-    variables.extend(simulator.map(|url| ("LLM_SIMULATOR_URL".to_owned(), url.to_owned())));
+    if let Some(url) = simulator {
+        variables.insert("LLM_SIMULATOR_URL".into(), url.into());
+        variables.insert("LLM_SIMULATOR_API_KEY".into(), "sk-simulator".into());
+    }
     variables.extend(options.settings.providers());
     variables.extend(options.settings.overrides());
     Ok(variables)

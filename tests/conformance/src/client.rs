@@ -96,7 +96,7 @@ impl Answer {
     }
 
     /// Asserts the status and returns the answer.
-    #[must_use]
+    #[expect(clippy::return_self_not_must_use, reason = "an assertion, often the last one")]
     pub fn expect(self, status: u16) -> Self {
         assert_eq!(self.status, status, "{}", self.text());
         self

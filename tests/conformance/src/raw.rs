@@ -99,7 +99,10 @@ impl Events {
 
     /// The answer's text.
     pub fn text(&self) -> String {
-        self.chunks().iter().filter_map(|chunk| chunk["choices"][0]["delta"]["content"].as_str().map(str::to_owned)).collect()
+        self.chunks()
+            .iter()
+            .filter_map(|chunk| chunk["choices"][0]["delta"]["content"].as_str().map(str::to_owned))
+            .collect()
     }
 
     /// Whether `[DONE]` came.

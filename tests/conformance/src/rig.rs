@@ -1,7 +1,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use local_stack::Description;
+use local_stack::{Description, Edge, Host, Launcher};
 use serde_json::{Value, json};
 
 use crate::{Client, EventStream};
@@ -11,6 +11,10 @@ use crate::{Client, EventStream};
 pub struct Rig {
     /// The host's name.
     pub host: &'static str,
+    /// The host.
+    pub kind: Host,
+    /// Starts further edges.
+    pub launcher: Launcher,
     /// A client of the edge without a credential.
     pub edge: Client,
     /// The stack it belongs to.
@@ -51,6 +55,16 @@ impl Rig {
         Plain::new(&self.stack.supabase.url)
     }
 
+    /// Another edge on the same host, with some variables changed; an empty value unsets one.
+    pub fn edge_with(&self, overrides: &[(String, String)]) -> Edge {
+        self.launcher.start(self.kind, 0, overrides).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// Calls a route of the tests' build, which is not part of the product and has none of its hygiene.
+    pub fn probe(&self, path: &str) -> Value {
+        Plain::new(&self.edge.base).get(path)
+    }
+
     /// Signs a new user up through the edge; returns the e-mail address and the session.
     pub fn new_user(&self) -> (String, Value) {
         let email = format!("{}@example.com", marker(self.host));
@@ -82,7 +96,9 @@ impl Rig {
     /// service role.
     pub fn usage_rows(&self, request_id: &str) -> Vec<Value> {
         let path = format!("/rest/v1/llm_usage?request_id=eq.{request_id}&select=*");
-        let rows = self.supabase().get_with(&path, &[("apikey", &self.stack.supabase.secret_key), ("accept-profile", "public")]);
+        let rows = self
+            .supabase()
+            .get_with(&path, &[("apikey", &self.stack.supabase.secret_key), ("accept-profile", "public")]);
         rows.as_array().cloned().unwrap_or_else(|| panic!("no rows but {rows}"))
     }
 
@@ -103,7 +119,8 @@ pub struct Plain {
 
 impl Plain {
     fn new(base: &str) -> Self {
-        let config = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(Duration::from_secs(30)));
+        let config =
+            ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(Duration::from_secs(30)));
         Self { base: base.to_owned(), agent: config.build().into() }
     }
 

@@ -16,7 +16,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let hosts = hosts();
     if arguments.list {
-        return libtest_mimic::run(&arguments, trials(&local_stack::Description::default(), &hosts)).exit_code();
+        return libtest_mimic::run(&arguments, listed(&hosts)).exit_code();
     }
     let state = tempfile::Builder::new().prefix("qlp-conformance").tempdir().unwrap();
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap();
@@ -28,11 +28,12 @@ fn main() -> ExitCode {
         port: 0,
         durable: false,
         probe: true,
+        release: false,
         settings: &settings,
         progress: &|step| eprintln!("  {step}"),
     };
     let stack = Stack::start(&options).unwrap_or_else(|error| panic!("{error}"));
-    let mut conclusion = libtest_mimic::run(&arguments, trials(&stack.description, &hosts));
+    let mut conclusion = libtest_mimic::run(&arguments, trials(&stack, &hosts));
     if let Err(finding) = suite::logs::hold_no_secret(&stack.description) {
         eprintln!("\nFAILED: {finding}");
         conclusion.num_failed += 1;
@@ -50,11 +51,24 @@ fn hosts() -> Vec<Host> {
     }
 }
 
-fn trials(stack: &local_stack::Description, hosts: &[Host]) -> Vec<Trial> {
+/// The trials by name alone, for `--list`.
+fn listed(hosts: &[Host]) -> Vec<Trial> {
+    let names =
+        hosts.iter().flat_map(|host| suite::checks().into_iter().map(|(name, _)| format!("{}::{name}", host.name())));
+    names.map(|name| Trial::test(name, || Ok(()))).collect()
+}
+
+fn trials(stack: &Stack, hosts: &[Host]) -> Vec<Trial> {
     let mut trials = Vec::new();
     for host in hosts {
-        let url = stack.edges.get(host.name()).map(|edge| edge.url.clone()).unwrap_or_default();
-        let rig = Rig { host: host.name(), edge: Client::new(&url), stack: stack.clone() };
+        let url = stack.description.edges.get(host.name()).map(|edge| edge.url.clone()).unwrap_or_default();
+        let rig = Rig {
+            host: host.name(),
+            kind: *host,
+            launcher: stack.launcher.clone(),
+            edge: Client::new(&url),
+            stack: stack.description.clone(),
+        };
         for (name, check) in suite::checks() {
             let rig = rig.clone();
             trials.push(Trial::test(format!("{}::{name}", host.name()), move || {

@@ -1,7 +1,7 @@
 use conformance::{PASSWORD, Rig, marker};
 use serde_json::json;
 
-super::checks![
+super::list![
     a_new_user_signs_up_and_has_an_organization,
     a_session_is_in_supabases_token_shape,
     a_wrong_password_and_an_unknown_account_get_the_same_answer,
@@ -39,8 +39,10 @@ fn a_session_is_in_supabases_token_shape(rig: &Rig) {
 fn a_wrong_password_and_an_unknown_account_get_the_same_answer(rig: &Rig) {
     let (email, _) = rig.new_user();
     let wrong = rig.edge.post("/auth/login", &json!({"email": email, "password": "not the password"}));
-    let unknown = rig.edge.post("/auth/login", &json!({"email": format!("no-{email}"), "password": "not the password"}));
-    let (mut wrong, mut unknown) = (wrong.expect_problem(401, "sign-in-refused"), unknown.expect_problem(401, "sign-in-refused"));
+    let unknown =
+        rig.edge.post("/auth/login", &json!({"email": format!("no-{email}"), "password": "not the password"}));
+    let (mut wrong, mut unknown) =
+        (wrong.expect_problem(401, "sign-in-refused"), unknown.expect_problem(401, "sign-in-refused"));
     wrong["request_id"].take();
     unknown["request_id"].take();
     assert_eq!(wrong, unknown);
@@ -53,13 +55,15 @@ fn signing_up_twice_is_refused(rig: &Rig) {
 
 fn a_weak_password_is_refused_with_its_place(rig: &Rig) {
     let email = format!("{}@example.com", marker("weak"));
-    let problem = rig.edge.post("/auth/signup", &json!({"email": email, "password": "abc"})).expect_problem(422, "unprocessable");
+    let problem =
+        rig.edge.post("/auth/signup", &json!({"email": email, "password": "abc"})).expect_problem(422, "unprocessable");
     assert_eq!(problem["errors"][0]["pointer"], "/password");
 }
 
 fn a_refresh_token_gives_a_new_session(rig: &Rig) {
     let (_, session) = rig.new_user();
-    let refreshed = rig.edge.post("/auth/refresh", &json!({"refresh_token": session["refresh_token"]})).expect(200).json();
+    let refreshed =
+        rig.edge.post("/auth/refresh", &json!({"refresh_token": session["refresh_token"]})).expect(200).json();
     assert_ne!(refreshed["refresh_token"], session["refresh_token"]);
     rig.edge.bearer(refreshed["access_token"].as_str().unwrap()).get("/auth/session").expect(200);
 }
@@ -89,9 +93,12 @@ fn too_many_attempts_at_one_account_are_refused_for_a_while(rig: &Rig) {
 }
 
 fn unknown_members_and_wrong_types_are_refused_with_their_place(rig: &Rig) {
-    let place = |body| rig.edge.post("/auth/login", &body).expect_problem(400, "invalid-request")["errors"][0]["pointer"].clone();
+    let place = |body| {
+        rig.edge.post("/auth/login", &body).expect_problem(400, "invalid-request")["errors"][0]["pointer"].clone()
+    };
     assert_eq!(place(json!({"email": 7, "password": PASSWORD})), "/email");
     assert_eq!(place(json!({"email": "a@example.com", "password": PASSWORD, "admin": true})), "/admin");
-    let problem = rig.edge.post("/auth/login", &json!({"email": "a@example.com"})).expect_problem(400, "invalid-request");
+    let problem =
+        rig.edge.post("/auth/login", &json!({"email": "a@example.com"})).expect_problem(400, "invalid-request");
     assert!(problem["errors"][0]["detail"].as_str().unwrap().contains("password"), "{problem}");
 }

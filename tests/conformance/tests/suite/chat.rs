@@ -1,7 +1,7 @@
 use conformance::{Rig, marker};
 use serde_json::{Value, json};
 
-super::checks![
+super::list![
     a_completion_is_byte_for_byte_what_the_provider_sent,
     members_the_edge_does_not_know_reach_the_provider_unchanged,
     the_callers_credential_never_reaches_the_provider,
@@ -28,7 +28,9 @@ fn members_the_edge_does_not_know_reach_the_provider_unchanged(rig: &Rig) {
     let body = format!(
         r#"{{"temperature": 1.0, "seed": 12345678901234567890123, "model": "sim-1", "x_new": {{"b": 1, "a": 2e0}}, "messages": [{{"role": "user", "content": "a\u00e9\ud83d\ude00"}}], "metadata": {{"marker": "{marker}"}}}}"#
     );
-    rig.user().send("POST", "/v1/chat/completions", &[("content-type", "application/json")], Some(body.clone().into_bytes())).expect(200);
+    rig.user()
+        .send("POST", "/v1/chat/completions", &[("content-type", "application/json")], Some(body.clone().into_bytes()))
+        .expect(200);
     let received = request(rig, &marker)["body"].as_str().unwrap().to_owned();
     let compact = |text: &str| text.replace(": ", ":").replace(", ", ",");
     assert_eq!(compact(&received), compact(&body));
@@ -88,7 +90,10 @@ fn the_answer_names_provider_model_and_attempts(rig: &Rig) {
 }
 
 fn a_large_answer_passes(rig: &Rig) {
-    let answer = rig.user().post("/v1/chat/completions", &Rig::chat(&marker("large"), &json!({"body_mb": 3}), false)).expect(200);
+    let answer = rig
+        .user()
+        .post("/v1/chat/completions", &Rig::chat(&marker("large"), &json!({"body_mb": 3}), false))
+        .expect(200);
     assert!(answer.body.len() > 3 << 20);
     assert!(answer.json()["choices"][0]["message"]["content"].is_string());
 }

@@ -2,7 +2,7 @@ use std::process::Command;
 
 use conformance::Rig;
 
-super::checks![the_openai_sdk_works_as_it_does_direct];
+super::list![the_openai_sdk_works_as_it_does_direct];
 
 /// Runs the real SDK's tests; Node is part of the set-up, so its absence is a failure.
 fn the_openai_sdk_works_as_it_does_direct(rig: &Rig) {

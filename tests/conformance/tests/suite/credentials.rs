@@ -3,7 +3,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64URL;
 use conformance::{Client, Rig, marker};
 use serde_json::{Value, json};
 
-super::checks![
+super::list![
     no_credential_is_told_apart_from_a_bad_one,
     a_bad_credential_is_refused_on_every_route_that_needs_one,
     two_credentials_are_refused,
@@ -122,7 +122,9 @@ fn a_flood_of_forged_key_ids_causes_at_most_one_fetch(rig: &Rig) {
             let parts = &parts;
             scope.spawn(move || {
                 for number in 0..125 {
-                    let header = BASE64URL.encode(json!({"alg": "ES256", "typ": "JWT", "kid": format!("forged-{thread}-{number}")}).to_string());
+                    let header = BASE64URL.encode(
+                        json!({"alg": "ES256", "typ": "JWT", "kid": format!("forged-{thread}-{number}")}).to_string(),
+                    );
                     let token = format!("{header}.{}.{}", parts[1], parts[2]);
                     rig.edge.bearer(&token).get("/auth/session").expect_problem(401, "invalid-token");
                 }
@@ -134,7 +136,7 @@ fn a_flood_of_forged_key_ids_causes_at_most_one_fetch(rig: &Rig) {
 
 fn jwks_fetches(rig: &Rig) -> u64 {
     let counters = rig.supabase().get("/__local/counters");
-    counters["paths"]["/auth/v1/.well-known/jwks.json"].as_u64().unwrap_or_else(|| panic!("{counters}"))
+    counters["/auth/v1/.well-known/jwks.json"].as_u64().unwrap_or_else(|| panic!("{counters}"))
 }
 
 fn an_api_key_is_accepted_where_its_scope_reaches(rig: &Rig) {
@@ -147,7 +149,7 @@ fn an_api_key_is_accepted_where_its_scope_reaches(rig: &Rig) {
     client.send("POST", "/v1/chat/completions", &headers, Some(body)).expect(200);
     assert_eq!(rig.usage_row(&marker)["api_key_id"], key["id"]);
     rig.edge.send("GET", "/v1/models", &[("x-api-key", secret)], None).expect(200);
-    client.get("/v1/usage").expect_problem(403, "permission-denied");
+    client.get("/v1/usage").expect_problem(403, "insufficient-scope");
     let listed = rig.user().get("/auth/keys").expect(200);
     assert!(!listed.text().contains(secret), "a secret is shown once");
     assert!(listed.json()["data"].as_array().unwrap().iter().any(|listed| listed["id"] == key["id"]));

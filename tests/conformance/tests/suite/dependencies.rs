@@ -3,7 +3,7 @@ use std::net::TcpListener;
 use conformance::{Client, Rig, marker};
 use serde_json::json;
 
-super::checks![
+super::list![
     an_unreachable_supabase_is_a_503_and_health_goes_on,
     an_unreachable_jwks_is_a_503_and_never_a_401,
     an_unreachable_provider_is_a_502_or_503,
@@ -31,7 +31,9 @@ fn an_unreachable_supabase_is_a_503_and_health_goes_on(rig: &Rig) {
     let client = Client::new(&edge.url);
     client.get("/healthz").expect(200);
     assert_eq!(client.get("/readyz").expect(503).json()["dependencies"]["supabase"]["status"], "unreachable");
-    client.post("/auth/login", &json!({"email": "a@example.com", "password": "x"})).expect_problem(503, "upstream-unavailable");
+    client
+        .post("/auth/login", &json!({"email": "a@example.com", "password": "x"}))
+        .expect_problem(503, "upstream-unavailable");
     let user = client.bearer(&rig.stack.demo.access_token);
     user.get("/auth/session").expect(200);
     let answer = user.post("/v1/chat/completions", &Rig::chat(&marker("down"), &json!({}), false));

@@ -1,7 +1,7 @@
 use conformance::{Events, Rig, marker};
 use serde_json::{Value, json};
 
-super::checks![
+super::list![
     a_429_keeps_its_code_and_retry_after,
     a_400_of_the_provider_is_the_callers_to_read,
     a_refused_provider_credential_is_our_fault,
@@ -25,7 +25,8 @@ fn fails(rig: &Rig, behaviour: &Value) -> conformance::Answer {
 }
 
 fn a_429_keeps_its_code_and_retry_after(rig: &Rig) {
-    let answer = fails(rig, &json!({"status": 429, "code": "rate_limit_exceeded", "retry_after": 7, "retry_after_ms": 6500}));
+    let answer =
+        fails(rig, &json!({"status": 429, "code": "rate_limit_exceeded", "retry_after": 7, "retry_after_ms": 6500}));
     assert_eq!((answer.header("retry-after"), answer.header("retry-after-ms")), ("7", "6500"));
     answer.expect_openai_error(429, "rate_limit_exceeded");
 }
@@ -121,7 +122,8 @@ fn an_error_event_of_the_provider_reaches_the_caller(rig: &Rig) {
 }
 
 fn a_failure_before_the_first_event_is_an_http_error(rig: &Rig) {
-    for behaviour in [json!({"cut_after": 0}), json!({"stall_after": 0}), json!({"status": 503}), json!({"html": true})] {
+    for behaviour in [json!({"cut_after": 0}), json!({"stall_after": 0}), json!({"status": 503}), json!({"html": true})]
+    {
         let answer = rig.user().post("/v1/chat/completions", &Rig::chat(&marker("before"), &behaviour, true));
         assert!([502, 503, 504].contains(&answer.status), "{behaviour}: {} {}", answer.status, answer.text());
     }

@@ -1,6 +1,6 @@
 use conformance::Rig;
 
-super::checks![
+super::list![
     healthz_answers_without_a_credential,
     head_has_the_headers_of_get_and_no_body,
     readyz_names_each_dependency_with_its_latency,
@@ -38,7 +38,8 @@ fn an_unknown_path_is_a_problem_document(rig: &Rig) {
 fn a_known_path_with_another_method_says_what_it_allows(rig: &Rig) {
     let answer = rig.edge.send("DELETE", "/healthz", &[], None).expect(405);
     assert_eq!(answer.header("allow"), "GET, HEAD");
-    let answer = rig.user().send("PUT", "/v1/chat/completions", &[("content-type", "application/json")], Some(b"{}".to_vec()));
+    let answer =
+        rig.user().send("PUT", "/v1/chat/completions", &[("content-type", "application/json")], Some(b"{}".to_vec()));
     assert_eq!(answer.header("allow"), "POST");
     answer.expect_openai_error(405, "method_not_allowed");
 }

@@ -1,7 +1,7 @@
 use conformance::{Rig, marker};
 use serde_json::json;
 
-super::checks![the_host_keeps_the_contract_of_the_port, a_panic_ends_one_request_and_the_next_one_works];
+super::list![the_host_keeps_the_contract_of_the_port, a_panic_ends_one_request_and_the_next_one_works];
 
 /// The native doorway runs the contract in its own crate's tests; on workerd it runs inside the Worker.
 fn the_host_keeps_the_contract_of_the_port(rig: &Rig) {

@@ -16,10 +16,12 @@ mod usage;
 use conformance::Rig;
 
 /// What the stack under test is told beyond its defaults: short deadlines, an origin, a word that must never be logged.
-pub const SETTINGS: [(&str, &str); 5] = [
+pub const SETTINGS: [(&str, &str); 7] = [
     ("ALLOWED_ORIGINS", "https://app.example.com"),
     ("LLM_HEADERS_TIMEOUT_MS", "1500"),
+    ("LLM_FIRST_TOKEN_TIMEOUT_MS", "1500"),
     ("LLM_IDLE_TIMEOUT_MS", "1500"),
+    ("LLM_ANSWER_TIMEOUT_MS", "1500"),
     ("LLM_SIMULATOR_API_KEY", "sk-canary-provider-key"),
     ("LOG_LEVEL", "debug"),
 ];
@@ -49,9 +51,9 @@ pub fn checks() -> Vec<(String, Check)> {
 }
 
 /// Lists a module's checks under their own names.
-macro_rules! checks {
+macro_rules! list {
     ($($name:ident),* $(,)?) => {
         pub const CHECKS: &[(&str, crate::suite::Check)] = &[$((stringify!($name), $name)),*];
     };
 }
-pub(crate) use checks;
+pub(crate) use list;

@@ -1,7 +1,7 @@
 use conformance::{EventStream, Rig, marker, wait_until};
 use serde_json::{Value, json};
 
-super::checks![
+super::list![
     a_stream_brings_what_the_provider_sent_event_by_event,
     the_usage_chunk_comes_only_when_asked_for,
     events_are_not_held_back,
@@ -68,7 +68,12 @@ fn any_split_of_the_bytes_gives_the_same_events(rig: &Rig) {
     let text = "naïve café — 日本語 😀 done";
     let whole = rig.stream(&Rig::chat(&marker("whole"), &json!({"text": text}), true)).read_to_end();
     assert_eq!(whole.text(), text);
-    for behaviour in [json!({"split_every": 1, "write_gap_ms": 0}), json!({"split_every": 7}), json!({"split_utf8": true}), json!({"frames_per_write": 3})] {
+    for behaviour in [
+        json!({"split_every": 1, "write_gap_ms": 0}),
+        json!({"split_every": 7}),
+        json!({"split_utf8": true}),
+        json!({"frames_per_write": 3}),
+    ] {
         let mut behaviour = behaviour;
         behaviour["text"] = json!(text);
         let split = rig.stream(&Rig::chat(&marker("split"), &behaviour, true)).read_to_end();
@@ -86,7 +91,12 @@ fn other_framings_are_understood(rig: &Rig) {
     let marker = marker("crlf");
     let body = Rig::chat(&marker, &json!({"tokens": 6, "crlf": true, "multi_line": true}), true);
     let request_id = format!("crlf-{marker}");
-    let answer = rig.user().send("POST", PATH, &[("content-type", "application/json"), ("x-request-id", &request_id)], Some(body.to_string().into_bytes()));
+    let answer = rig.user().send(
+        "POST",
+        PATH,
+        &[("content-type", "application/json"), ("x-request-id", &request_id)],
+        Some(body.to_string().into_bytes()),
+    );
     assert!(answer.text().contains("[DONE]"), "{}", answer.text());
     let row = rig.usage_row(&request_id);
     assert_eq!((&row["status"], &row["usage_source"]), (&json!("success"), &json!("provider")), "{row}");
@@ -97,7 +107,11 @@ fn parallel_tool_calls_keep_their_indexes(rig: &Rig) {
     let mut body = Rig::chat(&marker("tools"), &json!({"tool_calls": 2}), true);
     body["tools"] = json!([tool("weather"), tool("time")]);
     let events = rig.stream(&body).read_to_end();
-    let calls: Vec<_> = events.chunks().iter().filter_map(|chunk| chunk["choices"][0]["delta"]["tool_calls"][0].as_object().cloned()).collect();
+    let calls: Vec<_> = events
+        .chunks()
+        .iter()
+        .filter_map(|chunk| chunk["choices"][0]["delta"]["tool_calls"][0].as_object().cloned())
+        .collect();
     let begun: Vec<_> = calls.iter().filter(|call| call.contains_key("id")).map(|call| call["index"].clone()).collect();
     assert_eq!(begun, [json!(0), json!(1)]);
     assert!(events.done());
