@@ -31,7 +31,7 @@ pub(crate) async fn handle(request: &Request, path: &[&str], surface: &Arc<Surfa
         return discovery::document(document, surface);
     }
     let token = match Caller::of(request, surface) {
-        Err(Refusal::Key(response)) => return response,
+        Err(Refusal::Key(response)) => return *response,
         Err(Refusal::Token(flaw)) => Err(flaw),
         Ok(Caller::User(token)) => Ok(Some(token)),
         Ok(_) => Ok(None),

@@ -114,7 +114,7 @@ pub(crate) fn handle(request: &Request, what: &str, surface: &Surface) -> Respon
             surface.set_clock_offset(clock.offset_seconds);
             done()
         }),
-        (&Method::POST, "rotate") => with_arguments(request, |rotation: Rotation| rotate(rotation.mode, surface)),
+        (&Method::POST, "rotate") => with_arguments(request, |rotation: Rotation| rotate(&rotation.mode, surface)),
         _ => answer::json(StatusCode::NOT_FOUND, &json!({ "message": "no such control" })),
     }
 }
@@ -145,7 +145,7 @@ enum Step {
     Revoke,
 }
 
-fn rotate(step: Step, surface: &Surface) -> Response {
+fn rotate(step: &Step, surface: &Surface) -> Response {
     let changed = surface.change_signing_keys(|keys| match step {
         Step::Standby => keys.add_standby(),
         Step::Rotate => keys.rotate(),

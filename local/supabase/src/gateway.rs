@@ -32,7 +32,7 @@ pub(crate) enum Caller {
 /// Why a request does not pass.
 pub(crate) enum Refusal {
     /// Answered by the gateway itself.
-    Key(Response),
+    Key(Box<Response>),
     /// The key is right and the user's token is not; every service says so in its own words.
     Token(Flaw),
 }
@@ -62,7 +62,7 @@ impl Caller {
 }
 
 impl ApiKeys {
-    fn caller(&self, key: &str, user_agent: Option<&str>) -> Result<Caller, Response> {
+    fn caller(&self, key: &str, user_agent: Option<&str>) -> Result<Caller, Box<Response>> {
         if key.is_empty() {
             return Err(refusal("No API key found in request", "No `apikey` request header or url param was found."));
         }
@@ -89,10 +89,10 @@ pub(crate) fn bearer(request: &Request) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-fn unknown_key() -> Response {
+fn unknown_key() -> Box<Response> {
     refusal("Unregistered API key", "Double check the provided API key as it is not registered for this project.")
 }
 
-fn refusal(message: &str, hint: &str) -> Response {
-    answer::json(StatusCode::UNAUTHORIZED, &json!({ "message": message, "hint": hint }))
+fn refusal(message: &str, hint: &str) -> Box<Response> {
+    Box::new(answer::json(StatusCode::UNAUTHORIZED, &json!({ "message": message, "hint": hint })))
 }

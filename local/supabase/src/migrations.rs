@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use tokio_postgres::error::{DbError, ErrorPosition};
 use tokio_postgres::{Client, Config, Transaction};
 
+use crate::Error;
 use crate::database::{self, Login};
-use crate::{Error, log};
 
-/// Two programs that start at once must not migrate at once; any number will do as long as it is always the same.
+/// Two programs that start at once must not migrate one database at once; any number will do if it is always the same.
 const LOCK: i64 = 0x51_4c_50;
 
 /// Prepares the database of `database_url` (a superuser's) as a hosted project is, applies what is new of the migrations
@@ -19,8 +19,7 @@ pub async fn prepare(database_url: &str, folder: &Path) -> Result<Vec<String>, E
     let mut client = database::connect(&config).await?;
     require_superuser(&client).await?;
     client.execute("select pg_advisory_lock($1)", &[&LOCK]).await?;
-    client.batch_execute(include_str!("bootstrap.sql")).await?;
-    set_passwords(&client, &config).await?;
+    bootstrap(&mut client, &config).await?;
 
     let mut applied = Vec::new();
     for migration in Migration::all_in(folder)? {
@@ -31,9 +30,6 @@ pub async fn prepare(database_url: &str, folder: &Path) -> Result<Vec<String>, E
     if seed(&mut client, folder).await? {
         applied.push("seed.sql".into());
     }
-    for name in &applied {
-        log::event("applied", name);
-    }
     Ok(applied)
 }
 
@@ -43,12 +39,16 @@ async fn require_superuser(client: &Client) -> Result<(), Error> {
     if row.get(0) { Ok(()) } else { Err(Error::NotSuperuser(row.get(1))) }
 }
 
-async fn set_passwords(client: &Client, config: &Config) -> Result<(), Error> {
+/// Roles belong to the whole cluster, and PostgreSQL fails where two sessions change one at once: one after the other.
+async fn bootstrap(client: &mut Client, config: &Config) -> Result<(), Error> {
+    let transaction = client.transaction().await?;
+    transaction.batch_execute("lock table pg_catalog.pg_authid in share row exclusive mode").await?;
+    transaction.batch_execute(include_str!("bootstrap.sql")).await?;
     for login in Login::ALL {
         let statement = format!("alter role {} password '{}'", login.role(), login.password(config));
-        client.batch_execute(&statement).await?;
+        transaction.batch_execute(&statement).await?;
     }
-    Ok(())
+    Ok(transaction.commit().await?)
 }
 
 struct Migration {

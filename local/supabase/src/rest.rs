@@ -50,7 +50,7 @@ impl From<Failure> for Rejection {
 
 async fn answer(request: &Request, path: &[&str], surface: &Arc<Surface>) -> Result<Response, Rejection> {
     let caller = Caller::of(request, surface).map_err(|refusal| match refusal {
-        Refusal::Key(response) => Rejection::Gateway(Box::new(response)),
+        Refusal::Key(response) => Rejection::Gateway(response),
         Refusal::Token(flaw) => Failure::token(flaw).into(),
     })?;
     let schema = exposed_schema(request)?;

@@ -38,10 +38,12 @@ pub async fn serve(
     ready: impl FnOnce(&Description),
     stop: impl Future<Output = ()>,
 ) -> Result<(), Error> {
-    migrations::prepare(&options.database_url, &options.migrations).await?;
-    let step = || Error::io(format!("listen at {}", options.listen));
-    let listener = TcpListener::bind(options.listen).await.map_err(step())?;
-    let surface = Arc::new(Surface::new(options, listener.local_addr().map_err(step())?).await?);
+    for name in migrations::prepare(&options.database_url, &options.migrations).await? {
+        log::event("applied", &name);
+    }
+    let failure = || Error::io(format!("listen at {}", options.listen));
+    let listener = TcpListener::bind(options.listen).await.map_err(failure())?;
+    let surface = Arc::new(Surface::new(options, listener.local_addr().map_err(failure())?).await?);
     log::event("ready", &surface.description.url);
     ready(&surface.description);
 
@@ -88,7 +90,7 @@ async fn respond(request: http::Request<Incoming>, surface: Arc<Surface>) -> Res
     }
     let response = match read(request).await {
         Ok(request) => with_cors(route(&request, &path, &surface).await),
-        Err(refusal) => with_cors(refusal),
+        Err(refusal) => with_cors(*refusal),
     };
     if !is_control {
         log::request(&method, &path, response.status(), started.elapsed());
@@ -96,10 +98,10 @@ async fn respond(request: http::Request<Incoming>, surface: Arc<Surface>) -> Res
     Ok(response)
 }
 
-async fn read(request: http::Request<Incoming>) -> Result<Request, Response> {
+async fn read(request: http::Request<Incoming>) -> Result<Request, Box<Response>> {
     let (head, body) = request.into_parts();
     let collected = tokio::time::timeout(READ_WITHIN, Limited::new(body, LONGEST_BODY).collect()).await;
-    let refusal = |status, message| Err(answer::json(status, &json!({ "message": message })));
+    let refusal = |status, message| Err(Box::new(answer::json(status, &json!({ "message": message }))));
     let body: Bytes = match collected {
         Ok(Ok(body)) => body.to_bytes(),
         Ok(Err(error)) if error.is::<LengthLimitError>() => {

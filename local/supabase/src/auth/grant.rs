@@ -109,12 +109,11 @@ async fn refresh(request: &Request, surface: &Surface) -> Result<Value, Failure>
         transaction.commit().await?;
         return Err(Failure::bad_request("refresh_token_already_used", "Invalid Refresh Token: Already Used"));
     }
-    let next = match successor {
-        Some(successor) => successor,
-        None => {
-            query(&*transaction, REVOKE, &[&presented, &now.to_string()]).await?;
-            session::add_refresh_token(&transaction, &user, &session, &presented, surface).await?
-        }
+    let next = if let Some(successor) = successor {
+        successor
+    } else {
+        query(&*transaction, REVOKE, &[&presented, &now.to_string()]).await?;
+        session::add_refresh_token(&transaction, &user, &session, &presented, surface).await?
     };
     let tokens = session::tokens(&transaction, &user, &session, next, "token_refresh", surface).await?;
     transaction.commit().await?;

@@ -74,12 +74,13 @@ pub(super) async fn tokens(
     let user = user::load(transaction, user).await?;
     let begun_at: i64 = query(transaction, BEGUN_AT, &[session]).await?.first().map_or(0, |row| row.get(0));
     let now = surface.now();
+    let of_user = |name: &str| user.get(name);
     let claims = json!({
-        "iss": surface.description.issuer, "sub": user["id"], "aud": user["aud"], "exp": now + TOKEN_LIFE, "iat": now,
-        "email": user["email"], "phone": user["phone"], "app_metadata": user["app_metadata"],
-        "user_metadata": user["user_metadata"], "role": user["role"], "aal": "aal1",
+        "iss": surface.description.issuer, "sub": of_user("id"), "aud": of_user("aud"), "exp": now + TOKEN_LIFE, "iat": now,
+        "email": of_user("email"), "phone": of_user("phone"), "app_metadata": of_user("app_metadata"),
+        "user_metadata": of_user("user_metadata"), "role": of_user("role"), "aal": "aal1",
         "amr": [{ "method": "password", "timestamp": begun_at }], "session_id": session,
-        "is_anonymous": user["is_anonymous"],
+        "is_anonymous": of_user("is_anonymous"),
     });
     let claims = if surface.has_token_hook { through_hook(transaction, claims, reason).await? } else { claims };
     let access_token = surface.signing_keys.read().unwrap_or_else(PoisonError::into_inner).sign(&claims);
@@ -92,16 +93,16 @@ pub(super) async fn tokens(
 /// Lets the project's own function change the claims.
 async fn through_hook(transaction: &Transaction<'_>, claims: Value, reason: &str) -> Result<Value, Failure> {
     const CALL: &str = "select public.custom_access_token_hook($1::text::jsonb)::text";
-    let event = json!({ "user_id": claims["sub"], "claims": claims, "authentication_method": reason }).to_string();
+    let event = json!({ "user_id": claims.get("sub"), "claims": claims, "authentication_method": reason }).to_string();
     let rows = query(transaction, CALL, &[&event]).await.map_err(|error| {
         Failure::unexpected("Error running the custom access token hook", &format!("{:?}", error.as_db_error()))
     })?;
     let answer = rows.first().and_then(|row| row.get::<_, Option<String>>(0)).unwrap_or_default();
     let mut answer: Value = serde_json::from_str(&answer).unwrap_or_default();
-    if let Some(message) = answer["error"]["message"].as_str() {
+    if let Some(message) = answer.pointer("/error/message").and_then(Value::as_str) {
         return Err(Failure::unexpected(message, "the custom access token hook refused"));
     }
-    let claims = answer["claims"].take();
+    let claims = answer.get_mut("claims").map(Value::take).unwrap_or_default();
     if let Some(missing) = REQUIRED_CLAIMS.iter().find(|name| claims.get(**name).is_none()) {
         let message = "output claims do not conform to the expected schema";
         return Err(Failure::unexpected(message, &format!("the custom access token hook left out {missing}")));

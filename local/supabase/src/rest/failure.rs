@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use deadpool_postgres::PoolError;
 use http::{HeaderName, StatusCode, header};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio_postgres::error::DbError;
 
 use crate::answer::{self, Response};
@@ -17,8 +17,8 @@ pub(super) struct Failure {
     status: StatusCode,
     code: String,
     message: String,
-    details: Option<String>,
-    hint: Option<String>,
+    details: Option<Box<str>>,
+    hint: Option<Box<str>>,
     headers: Vec<(String, String)>,
 }
 
@@ -28,11 +28,11 @@ impl Failure {
     }
 
     pub(super) fn details(self, details: impl Into<String>) -> Self {
-        Self { details: Some(details.into()), ..self }
+        Self { details: Some(details.into().into()), ..self }
     }
 
     pub(super) fn hint(self, hint: impl Into<String>) -> Self {
-        Self { hint: Some(hint.into()), ..self }
+        Self { hint: Some(hint.into().into()), ..self }
     }
 
     fn header(mut self, name: &str, value: impl Into<String>) -> Self {
@@ -151,8 +151,8 @@ impl Failure {
         struct Body {
             code: String,
             message: String,
-            details: Option<String>,
-            hint: Option<String>,
+            details: Option<Box<str>>,
+            hint: Option<Box<str>>,
         }
         #[derive(Deserialize)]
         struct Detail {
@@ -178,10 +178,7 @@ impl Failure {
     }
 
     pub(super) fn into_response(self) -> Response {
-        let text = |text: Option<String>| text.map_or(Value::Null, Value::String);
-        let body = json!({
-            "code": self.code, "details": text(self.details), "hint": text(self.hint), "message": self.message,
-        });
+        let body = json!({ "code": self.code, "details": self.details, "hint": self.hint, "message": self.message });
         let mut response = answer::with_body(self.status, "application/json; charset=utf-8", body.to_string());
         for (name, value) in self.headers {
             if let Ok(name) = HeaderName::try_from(name) {

@@ -58,11 +58,11 @@ async fn from_body(
     let invalid = |_| Failure::body("Empty or invalid json");
     let body: &[u8] = if request.body().is_empty() { b"{}" } else { request.body() };
     let body: Box<RawValue> = serde_json::from_slice(body).map_err(invalid)?;
-    let named: Option<BTreeMap<String, Box<RawValue>>> = serde_json::from_str(body.get()).ok();
-    let names: Option<Vec<&str>> = named.as_ref().map(|named| named.keys().map(String::as_str).collect());
-    match (find(name, names.as_deref(), identity, surface).await?, named) {
-        (Found::ByName(function), Some(named)) => {
-            let given = named.into_iter().filter_map(|(name, value)| {
+    let object: Option<BTreeMap<String, Box<RawValue>>> = serde_json::from_str(body.get()).ok();
+    let names: Option<Vec<&str>> = object.as_ref().map(|object| object.keys().map(String::as_str).collect());
+    match (find(name, names.as_deref(), identity, surface).await?, object) {
+        (Found::ByName(function), Some(object)) => {
+            let given = object.into_iter().filter_map(|(name, value)| {
                 let argument = function.argument(&name)?.clone();
                 Some((argument, Given::Json(value)))
             });

@@ -89,18 +89,18 @@ impl Identity {
         let settings: [&(dyn ToSql + Sync); 4] = [&search_path, &self.role, &self.claims, &timeout];
         let parameters: Vec<_> =
             statement.parameters.iter().map(|value| (value as &(dyn ToSql + Sync), Type::TEXT)).collect();
-        let begin = if statement.reads_only { "begin read only" } else { "begin" };
+        let opening = if statement.reads_only { "begin read only" } else { "begin" };
 
         // All four are sent before the first answer is awaited; after an error the rest fails and `commit` rolls back.
-        let (begun, set, rows, committed) = join4(
-            client.batch_execute(begin),
+        let (begun, settled, rows, committed) = join4(
+            client.batch_execute(opening),
             client.query(&set_up, &settings),
             client.query_typed(&statement.sql, &parameters),
             client.batch_execute("commit"),
         )
         .await;
         begun.map_err(|error| failure(&error))?;
-        set.map_err(|error| failure(&error))?;
+        settled.map_err(|error| failure(&error))?;
         let rows = rows.map_err(|error| failure(&error))?;
         committed.map_err(|error| failure(&error))?;
         let column = |index| rows.first().and_then(|row| row.try_get(index).ok()).flatten();

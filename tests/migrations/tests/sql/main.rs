@@ -1,0 +1,53 @@
+//! Applies the migrations to a fresh cluster, as a role that is no superuser, and proves what they promise: who may do
+//! what with every table, how functions are declared, and what they answer.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)] // a test fails by panicking
+
+mod api_keys;
+mod catalog;
+mod cluster;
+mod identity;
+mod isolation;
+mod migrating;
+mod models;
+mod usage;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use cluster::Cluster;
+use libtest_mimic::{Arguments, Trial};
+
+/// A test and its name.
+type Test = (&'static str, fn(&Cluster));
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let tests = [
+        api_keys::TESTS,
+        catalog::TESTS,
+        identity::TESTS,
+        isolation::TESTS,
+        migrating::TESTS,
+        models::TESTS,
+        usage::TESTS,
+    ];
+    if arguments.list {
+        return libtest_mimic::run(&arguments, trials(&tests, None)).exit_code();
+    }
+    let cluster = Arc::new(Cluster::start());
+    libtest_mimic::run(&arguments, trials(&tests, Some(&cluster))).exit_code()
+}
+
+fn trials(tests: &[&[Test]], cluster: Option<&Arc<Cluster>>) -> Vec<Trial> {
+    let tests = tests.iter().flat_map(|tests| tests.iter());
+    tests
+        .map(|(name, test)| {
+            let (test, cluster) = (*test, cluster.cloned());
+            Trial::test(*name, move || {
+                cluster.iter().for_each(|cluster| test(cluster));
+                Ok(())
+            })
+        })
+        .collect()
+}

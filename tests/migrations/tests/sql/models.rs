@@ -1,0 +1,31 @@
+//! Model aliases and their routes.
+
+use serde_json::json;
+
+use crate::Test;
+use crate::cluster::{As, Cluster, code};
+
+pub const TESTS: &[Test] =
+    &[("models_are_listed_with_their_routes_in_order", listing), ("prices_are_for_the_service_alone", grants)];
+
+fn listing(cluster: &Cluster) {
+    let answer = cluster.call(As::Service, "list_models", &json!({})).unwrap();
+    let models = answer["models"].as_array().unwrap();
+    assert_eq!(models[0]["alias"], "default");
+    assert!(models[0]["created"].as_i64().unwrap() > 1_700_000_000);
+    let routes = models[0]["routes"].as_array().unwrap();
+    let providers: Vec<_> = routes.iter().map(|route| route["provider"].as_str().unwrap()).collect();
+    assert_eq!(providers, ["together", "openai", "ollama", "simulator"]);
+    let price = json!({
+        "provider": "openai", "model": "gpt-4o-mini", "input_nano_usd": 150, "output_nano_usd": 600, "cached_input_nano_usd": 75,
+    });
+    assert_eq!(routes[1], price);
+    assert_eq!(models[1]["alias"], "sim-1");
+    assert_eq!(models[1]["routes"].as_array().unwrap().len(), 1);
+}
+
+fn grants(cluster: &Cluster) {
+    for who in [As::User(cluster.owner), As::Anonymous] {
+        assert_eq!(code(&cluster.call(who, "list_models", &json!({})).unwrap_err()), "42501");
+    }
+}
