@@ -6,10 +6,10 @@
 //! - `GET /v1/models`: the aliases.
 //! - `GET /v1/usage`: what was used.
 //!
-//! One file per step, in the order of a call: [`completion`] reads the request ([`completion_request`]), finds a route
-//! ([`catalog`]), starts a [`call`], sends, and passes the answer on, in one piece or through a [`relay`] that frames
-//! ([`sse`]) and watches ([`chunk`], [`observation`]) it. However it ends ([`ending`], [`refusal`]), the call leaves its
-//! event ([`usage_event`], [`tokens`]) to the [`recorder`].
+//! One file per step, in the order of a call: `completion` reads the request (`completion_request`), finds a route
+//! (`catalog`), starts a `call`, sends, and passes the answer on, in one piece or through a `relay` that frames (`sse`)
+//! and watches (`chunk`, `observation`) it. However it ends (`ending`, `refusal`), the call leaves its event
+//! (`usage_event`, `tokens`) to the `recorder`.
 
 mod answer_headers;
 mod call;

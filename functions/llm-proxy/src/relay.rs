@@ -33,8 +33,8 @@ pub(crate) struct Relay {
     call: Call,
     clock: Arc<dyn Clock>,
     timer: Option<BoxFuture<'static, ()>>,
-    /// When the provider last sent something.
-    heard_at: Timestamp,
+    /// Since when the provider has been waited for. A caller that reads slowly does not make it silent.
+    waiting_since: Option<Timestamp>,
     /// When the caller was last sent something; nothing before the first event.
     sent_at: Option<Timestamp>,
     deadline: Timestamp,
@@ -89,7 +89,7 @@ impl Relay {
             deadline: later(call.started_at(), limits.stream),
             call,
             timer: None,
-            heard_at: clock.now(),
+            waiting_since: None,
             sent_at: None,
             limits,
             clock,
@@ -151,10 +151,10 @@ impl Relay {
     /// What is to be passed on now that the provider has sent this.
     fn receive(&mut self, received: Option<Result<Bytes, BodyError>>) -> Bytes {
         let now = self.clock.now();
+        self.waiting_since = None;
         match received {
             Some(Ok(_)) if now >= self.deadline => self.end(Ending::Overdue),
             Some(Ok(chunk)) => {
-                self.heard_at = now;
                 let block = self.framer.feed(chunk);
                 let bytes = self.judge(&block, now);
                 if self.framer.pending() > LONGEST_EVENT && matches!(self.state, State::Flowing(_)) {
@@ -240,6 +240,7 @@ impl Relay {
 
     /// Completes when a limit has passed, which ends the stream, or with a comment when the caller needs a sign of life.
     fn poll_timer(&mut self, context: &mut task::Context<'_>) -> Poll<Bytes> {
+        let waiting_since = *self.waiting_since.get_or_insert_with(|| self.clock.now());
         loop {
             if let Some(timer) = &mut self.timer {
                 ready!(timer.poll_unpin(context));
@@ -247,7 +248,7 @@ impl Relay {
             }
             let now = self.clock.now();
             let idle = if self.sent_at.is_some() { self.limits.idle } else { self.limits.first_token };
-            let silent_at = later(self.heard_at, idle);
+            let silent_at = later(waiting_since, idle);
             let keep_alive_at = self.sent_at.map_or(Timestamp::MAX, |at| later(at, KEEP_ALIVE_EVERY));
             if now >= self.deadline || now >= silent_at {
                 self.end(if now >= self.deadline { Ending::Overdue } else { Ending::Stalled });

@@ -1,6 +1,7 @@
 //! The proxy from the outside, on a host that does only what a test wrote down.
 
 mod accounts;
+mod callers;
 mod catalog;
 mod json_answers;
 mod requests;

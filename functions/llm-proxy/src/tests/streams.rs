@@ -257,6 +257,22 @@ fn a_trickling_stream_ends_at_its_deadline() {
 }
 
 #[test]
+fn a_caller_that_reads_slowly_does_not_make_the_provider_silent() {
+    let scene = Scene::new();
+    let provider = scene.provider_stream();
+    provider.send(HELLO);
+    let mut stream = body(scene.complete(REQUEST).unwrap());
+    assert_eq!(next(&mut stream).as_deref(), Some(HELLO));
+    assert!(stream.next().now_or_never().is_none());
+    provider.send(HELLO);
+    assert_eq!(next(&mut stream).as_deref(), Some(HELLO));
+    scene.host.clock.advance(Duration::from_secs(90));
+    assert_eq!(next(&mut stream).as_deref(), Some(": keep-alive\n\n"));
+    provider.send([STOP, DONE].concat());
+    assert_eq!(next(&mut stream), Some([STOP, DONE].concat()));
+}
+
+#[test]
 fn a_caller_that_waits_long_gets_signs_of_life_between_events() {
     let scene = Scene::new();
     let provider = scene.provider_stream();
