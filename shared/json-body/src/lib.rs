@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt as _;
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
-use platform::{Body, BodyError, Clock, timeout};
+use platform::{Body, BodyError, Clock, Content, timeout};
 use problem::{Problem, kinds};
 use serde::de::DeserializeOwned;
 use serde_path_to_error::Segment;
@@ -19,10 +20,14 @@ pub struct Limits {
     pub time: Duration,
 }
 
+/// How much of a body that is too large is read and thrown away. A caller that is still sending when the connection
+/// closes sees a broken connection instead of the answer.
+const DISCARDED: usize = 16 << 20;
+
 /// The body of a request that must be JSON in UTF-8: 415, 413, 408 or 400 otherwise.
 pub async fn read(headers: &HeaderMap, body: Body, limits: Limits, clock: &dyn Clock) -> Result<Bytes, Problem> {
     require_json(headers)?;
-    let bytes = match timeout(clock, limits.time, body.read(limits.bytes)).await {
+    let bytes = match timeout(clock, limits.time, collect(body, limits.bytes)).await {
         Ok(Ok(bytes)) => bytes,
         Ok(Err(BodyError::TooLarge { limit })) => {
             let detail = format!("The body may have at most {limit} bytes.");
@@ -43,6 +48,28 @@ pub async fn read(headers: &HeaderMap, body: Body, limits: Limits, clock: &dyn C
             Err(Problem::new(kinds::MALFORMED_BODY).detail(detail))
         }
     }
+}
+
+/// The whole body, if it has at most `limit` bytes; otherwise it is read on for a while and thrown away.
+async fn collect(body: Body, limit: usize) -> Result<Bytes, BodyError> {
+    let mut stream = match body.into_content() {
+        Content::Bytes(bytes) if bytes.len() > limit => return Err(BodyError::TooLarge { limit }),
+        Content::Bytes(bytes) => return Ok(bytes),
+        Content::Stream(stream) => stream,
+    };
+    let (mut collected, mut length) = (BytesMut::new(), 0);
+    while let Some(chunk) = stream.next().await {
+        let chunk = chunk?;
+        length += chunk.len();
+        if length <= limit {
+            collected.extend_from_slice(&chunk);
+        } else if length > limit + DISCARDED {
+            break;
+        } else {
+            collected = BytesMut::new();
+        }
+    }
+    if length > limit { Err(BodyError::TooLarge { limit }) } else { Ok(collected.freeze()) }
 }
 
 /// The JSON document in `bytes` as a `T`: 400 with the place, as line and column or as a JSON pointer.
@@ -97,6 +124,7 @@ fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures_util::FutureExt as _;
     use serde::Deserialize;
 
     #[derive(Debug, Deserialize, PartialEq)]
@@ -129,6 +157,24 @@ mod tests {
         assert_eq!(refused("{\"email\": }").message(), "The body is not JSON: reading stopped at line 1, column 11.");
         assert_eq!(refused("{\"email\"").message(), "The JSON document ends too early (line 1, column 8).");
         assert!(refused("{\"email\": \"a\"} x").message().contains("reading stopped"));
+    }
+
+    #[test]
+    fn reads_on_past_the_limit_but_not_for_ever() {
+        let read = |chunks: usize| {
+            let seen = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+            let counter = std::sync::Arc::clone(&seen);
+            let stream = futures_util::stream::iter(0..chunks).map(move |_| {
+                counter.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                Ok(Bytes::from(vec![b' '; 1 << 20]))
+            });
+            let outcome = collect(Body::from_stream(stream), 2 << 20).now_or_never().unwrap();
+            (outcome.map(|bytes| bytes.len()), seen.load(std::sync::atomic::Ordering::Relaxed))
+        };
+        let too_large = Err(BodyError::TooLarge { limit: 2 << 20 });
+        assert_eq!(read(2), (Ok(2 << 20), 2));
+        assert_eq!(read(5), (too_large.clone(), 5));
+        assert_eq!(read(1000), (too_large, 19));
     }
 
     #[test]
