@@ -9,7 +9,7 @@ use http::{HeaderMap, Response, StatusCode};
 use json_body::Limits;
 use platform::{Body, Context, Request, SendError, timeout};
 use problem::{Problem, kinds};
-use telemetry::{RequestId, X_REQUEST_ID};
+use telemetry::{RequestId, TRACEPARENT, TraceContext, X_REQUEST_ID};
 
 use crate::call::{Call, Payer};
 use crate::catalog::{Models, Route};
@@ -40,7 +40,10 @@ pub(crate) async fn create(
     let completion = CompletionRequest::parse(body)?;
     let models = proxy.catalog.models(context).await?;
     let (provider, route) = choose(&proxy.config, &models, &completion.model)?;
-    let outbound = outbound(&completion, provider, route, &payer.request)?;
+    let mut outbound = outbound(&completion, provider, route, &payer.request)?;
+    if let Some(trace) = parts.extensions.get::<TraceContext>() {
+        outbound.headers_mut().insert(TRACEPARENT, trace.child(&*context.entropy).header_value());
+    }
     let call = Call::start(payer, &completion, provider.name, route, &proxy.recorder, context);
     let limits = proxy.config.timeouts;
 
