@@ -130,7 +130,7 @@ impl Call {
             usage_source,
             cost_nano_usd: self.price.map(|price| price.cost(tokens)),
             latency_ms: self.since_start(self.clock.now()),
-            time_to_first_token_ms: self.seen.first_token_at.map(|at| self.since_start(at)),
+            time_to_first_token_ms: self.seen.first_token_at.filter(|_| self.stream).map(|at| self.since_start(at)),
             attempts: 1,
             started_at: self.started_at,
         }

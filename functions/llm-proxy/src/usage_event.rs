@@ -29,6 +29,7 @@ pub(crate) struct UsageEvent {
     /// Nothing if the price is not known.
     pub(crate) cost_nano_usd: Option<i64>,
     pub(crate) latency_ms: u64,
+    /// Of a stream that had any text.
     pub(crate) time_to_first_token_ms: Option<u64>,
     pub(crate) attempts: u32,
     pub(crate) started_at: Timestamp,

@@ -198,3 +198,47 @@ fn every_event_has_its_own_id_whatever_the_request_is_called() {
     assert_eq!(events[0]["request_id"], events[1]["request_id"]);
     assert_ne!(events[0]["id"], events[1]["id"]);
 }
+
+#[test]
+fn the_log_has_figures_and_no_word_of_prompt_answer_or_credential() {
+    let scene = Scene::new();
+    scene.provider_json(
+        r#"{"model":"sim/large-0613","choices":[{"message":{"content":"green whales"},"finish_reason":"stop"}],"usage":{"prompt_tokens":3,"completion_tokens":2}}"#,
+    );
+    let lines = Arc::new(Mutex::new(Vec::new()));
+    let (sink, now) = (Arc::clone(&lines), scene.host.clock.now());
+    let write = move |line: &str| sink.lock().unwrap().push(line.to_owned());
+    let subscriber = telemetry::subscriber(telemetry::Level::TRACE, move || now, write);
+    tracing::subscriber::with_default(subscriber, || {
+        scene.complete(r#"{"model":"default","messages":[{"role":"user","content":"purple elephants"}]}"#).unwrap();
+        scene.database.lock().unwrap().failures = vec![500];
+        scene.events();
+    });
+    let lines = lines.lock().unwrap();
+    for secret in ["purple elephants", "green whales", KEY, "sb_secret_x", "user.access.token"] {
+        assert!(!lines.concat().contains(secret), "{secret} in {lines:?}");
+    }
+    let calls: Vec<Value> = lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let call = calls.iter().find(|line| line["message"] == "llm call").unwrap();
+    let names = [
+        "gen_ai.provider.name",
+        "gen_ai.request.model",
+        "gen_ai.response.model",
+        "gen_ai.usage.input_tokens",
+        "gen_ai.usage.output_tokens",
+        "status",
+        "request_id",
+    ];
+    assert_eq!(
+        names.map(|name| call[name].clone()),
+        [
+            json!("simulator"),
+            json!("default"),
+            json!("sim/large-0613"),
+            json!(3),
+            json!(2),
+            json!("success"),
+            json!("request-1")
+        ]
+    );
+}

@@ -311,6 +311,36 @@ fn what_is_no_json_or_too_long_is_not_passed_on() {
 }
 
 #[test]
+fn an_event_without_end_is_given_up_as_soon_as_it_is_too_long() {
+    let scene = Scene::new();
+    let provider = scene.provider_stream();
+    provider.send(HELLO);
+    let mut stream = body(scene.complete(REQUEST).unwrap());
+    next(&mut stream);
+    provider.send("x".repeat(1024 * 1024));
+    assert!(stream.next().now_or_never().is_none());
+    provider.send("x");
+    assert!(next(&mut stream).unwrap().contains("upstream_failed"));
+    assert!(provider.is_dropped());
+}
+
+#[test]
+fn after_the_first_event_the_idle_limit_counts_from_the_start() {
+    let scene = Scene::with(&[("LLM_IDLE_TIMEOUT_MS", "5000"), ("LLM_FIRST_TOKEN_TIMEOUT_MS", "60000")]);
+    let provider = scene.provider_stream();
+    let context = scene.host.context();
+    scene.call(get("https://edge.test/v1/models")).unwrap();
+    let mut call = Box::pin(scene.proxy.answer(post(REQUEST), caller(), &context));
+    assert!((&mut call).now_or_never().is_none());
+    provider.send(HELLO);
+    let mut stream = body(call.now_or_never().unwrap().unwrap());
+    next(&mut stream);
+    assert!(stream.next().now_or_never().is_none());
+    scene.host.clock.advance(Duration::from_secs(5));
+    assert!(next(&mut stream).unwrap().contains("upstream_timeout"));
+}
+
+#[test]
 fn good_events_before_a_bad_one_in_the_same_chunk_are_passed_on() {
     let (pieces, _) = relayed(REQUEST, &[&[ROLE, HELLO, "data: {\n\n", HELLO].concat()]);
     assert_eq!(pieces[0], [ROLE, HELLO].concat());
