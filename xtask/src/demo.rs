@@ -123,21 +123,17 @@ fn usage(edge: &str, token: &str) -> Result<Value, String> {
 }
 
 fn table(rows: &Value) -> String {
-    let mut lines = vec![format!(
-        "   {:<28} {:>8} {:>8} {:>8} {:>10} {:>8}",
-        "model", "requests", "tokens in", "out", "cost USD", "p50 ms"
-    )];
+    let line = |cells: [String; 6]| {
+        let [model, requests, input, output, cost, latency] = cells;
+        format!("   {model:<20} {requests:>8} {input:>10} {output:>10} {cost:>10} {latency:>8}")
+    };
+    let mut lines =
+        vec![line(["model", "requests", "tokens in", "tokens out", "cost USD", "p50 ms"].map(str::to_owned))];
     for row in rows.as_array().into_iter().flatten() {
-        let cost = row["cost_nano_usd"].as_f64().map_or_else(|| "unknown".into(), |nano| format!("{:.6}", nano / 1e9));
-        lines.push(format!(
-            "   {:<28} {:>8} {:>8} {:>8} {:>10} {:>8}",
-            row["group"].as_str().unwrap_or("-"),
-            row["requests"],
-            row["input_tokens"],
-            row["output_tokens"],
-            cost,
-            row["latency_ms"]["p50"],
-        ));
+        let cost = row["cost_nano_usd"].as_f64().map_or("unknown".into(), |nano| format!("{:.6}", nano / 1e9));
+        let model = row["group"].as_str().unwrap_or("-").to_owned();
+        let [requests, input, output] = ["requests", "input_tokens", "output_tokens"].map(|name| row[name].to_string());
+        lines.push(line([model, requests, input, output, cost, row["latency_ms"]["p50"].to_string()]));
     }
     lines.join("\n")
 }

@@ -1,5 +1,4 @@
 use std::fs::{self, File};
-use std::io::IsTerminal as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -78,7 +77,7 @@ fn supervise(arguments: &Arguments) -> Result<(), String> {
     };
     let mut stack = Stack::start(&options).map_err(|error| error.to_string())?;
     let seconds = progress.done();
-    println!("\n{}", summary(&stack.description, seconds));
+    println!("\n{}", summary(&stack.description, first(arguments), Some(seconds)));
     let ended = wait(&stop, &mut stack);
     let _ = fs::remove_file(state().join("stack.json"));
     eprintln!("\nstopping …");
@@ -122,8 +121,13 @@ fn detach(arguments: &Arguments) -> Result<(), String> {
         sleep(TICK);
     }
     let description = Description::read(&state().join("stack.json")).map_err(|error| error.to_string())?;
-    println!("{}", summary(&description, 0.0));
+    println!("{}", summary(&description, first(arguments), None));
     Ok(())
+}
+
+/// The host that has the port.
+fn first(arguments: &Arguments) -> Host {
+    arguments.hosts.first().map_or(Host::Workerd, |host| host.host())
 }
 
 fn tail(log: &Path) -> String {
@@ -133,29 +137,41 @@ fn tail(log: &Path) -> String {
 }
 
 /// What a newcomer needs: where it is, who can sign in, what to paste, where to look.
-fn summary(description: &Description, seconds: f64) -> String {
-    let url = description.edges.values().map(|edge| edge.url.as_str()).next().unwrap_or_default();
-    let (demo, supabase) = (&description.demo, &description.supabase.url);
-    let edges: String = description.edges.iter().map(|(host, edge)| format!("  {host:<10} {}\n", edge.url)).collect();
-    let provider = description.simulator.as_ref().map_or("a real provider", |simulator| simulator.url.as_str());
-    let ready = if seconds > 0.0 { format!("ready after {seconds:.1} s") } else { "running in the background".into() };
-    let stop = if std::io::stdout().is_terminal() && seconds > 0.0 { "Ctrl-C" } else { "cargo xtask down" };
+fn summary(description: &Description, first: Host, seconds: Option<f64>) -> String {
+    let ready = seconds.map_or("runs in the background".into(), |seconds| format!("is ready after {seconds:.1} s"));
+    let mut places: Vec<_> = description.edges.iter().map(|(host, edge)| (host.as_str(), edge.url.clone())).collect();
+    places.sort_by_key(|(host, _)| *host != first.name());
+    let provider = description
+        .simulator
+        .as_ref()
+        .map_or("a real one".into(), |simulator| format!("{} (simulator)", simulator.url));
+    places.extend([
+        ("supabase", description.supabase.url.clone()),
+        ("provider", provider),
+        ("demo user", format!("{} / {}", description.demo.email, description.demo.password)),
+        ("logs", ".local/logs/".into()),
+        ("details", ".local/stack.json: addresses, keys, tokens, pids".into()),
+    ]);
+    let places: Vec<_> = places.into_iter().map(|(name, place)| format!("  {name:<10} {place}")).collect();
+    let url = description.edges.get(first.name()).map(|edge| edge.url.as_str()).unwrap_or_default();
+    let stop = if seconds.is_some() { "Ctrl-C" } else { "cargo xtask down" };
+    format!("{} {ready}\n\n{}\n\n{}\n\n{stop} stops everything.", bold("QLP Edge"), places.join("\n"), calls(url))
+}
+
+/// Calls to paste.
+fn calls(url: &str) -> String {
     format!(
-        "{title} {ready}\n\n{edges}  {:<10} {supabase}\n  {:<10} {provider}\n  {:<10} {email} / {password}\n  {:<10} .local/logs/\n  {:<10} .local/stack.json (addresses, keys, tokens, pids)\n\n\
-         Try it:\n  cargo xtask demo\n\n\
-         or with curl:\n  TOKEN=$(node -p \"require('./.local/stack.json').demo.access_token\")\n  \
-         curl -N {url}/v1/chat/completions -H \"authorization: Bearer $TOKEN\" \\\n       -H 'content-type: application/json' \\\n       \
-         -d '{{\"model\":\"default\",\"stream\":true,\"messages\":[{{\"role\":\"user\",\"content\":\"Hello\"}}]}}'\n\n\
-         or with the openai SDK:\n  new OpenAI({{ baseURL: \"{url}/v1\", apiKey: TOKEN }})\n\n\
-         {stop} stops everything.",
-        "supabase",
-        "provider",
-        "demo user",
-        "logs",
-        "details",
-        title = bold("QLP Edge"),
-        email = demo.email,
-        password = demo.password,
+        r#"Try it:
+  cargo xtask demo
+
+or with curl:
+  TOKEN=$(node -p "require('./.local/stack.json').demo.access_token")
+  curl -N {url}/v1/chat/completions -H "authorization: Bearer $TOKEN" \
+       -H 'content-type: application/json' \
+       -d '{{"model":"default","stream":true,"messages":[{{"role":"user","content":"Hello"}}]}}'
+
+or with the openai SDK:
+  new OpenAI({{ baseURL: "{url}/v1", apiKey: TOKEN }})"#
     )
 }
 
