@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use local_supabase::{Description, Options, serve};
+use local_supabase::{Description, Error, Options, serve};
 use tokio::signal::unix::{SignalKind, signal};
 
 const USAGE: &str =
@@ -18,7 +18,11 @@ async fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    match serve(&options, announce, asked_to_stop()).await {
+    let result = match asked_to_stop() {
+        Ok(stop) => serve(&options, announce, stop).await,
+        Err(source) => Err(Error::Io { step: "listen for signals".into(), source }),
+    };
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");
@@ -56,13 +60,13 @@ fn announce(description: &Description) {
     let _ = stdout.write_all(b"\n").and_then(|()| stdout.flush());
 }
 
-async fn asked_to_stop() {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+/// Completes at the first signal to stop; listens from now on, not only once it is awaited.
+fn asked_to_stop() -> std::io::Result<impl Future<Output = ()>> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
 }

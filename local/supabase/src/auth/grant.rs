@@ -32,11 +32,14 @@ const FIND: &str = "
     join auth.users account on account.id = session.user_id and account.deleted_at is null
     where token.token = $1
     for update of token, session";
-/// The token that was given out for this one and has not been used yet.
+/// The newest token of the session, if it was given out for this one: its answer may have been lost.
 const FIND_SUCCESSOR: &str = "
-    select token from auth.refresh_tokens
-    where session_id = $1::text::uuid and parent = $2 and not revoked
-    order by id desc limit 1";
+    select token from (
+      select token, parent from auth.refresh_tokens
+      where session_id = $1::text::uuid and not revoked
+      order by id desc limit 1
+    ) newest
+    where parent = $2";
 /// Long ago, so that the tolerance for tabs does not apply.
 const REVOKE_FAMILY: &str = "
     update auth.refresh_tokens set revoked = true, updated_at = to_timestamp(0) where session_id = $1::text::uuid";
