@@ -98,9 +98,6 @@ impl Authenticator {
             (Keys::Remote(keys), Some(signer)) => keys.still_lists(&signer.id, &signer.key, context),
             _ => true,
         };
-        if !current {
-            self.verified().remove(digest);
-        }
         current.then_some(verified.principal)
     }
 

@@ -39,13 +39,6 @@ impl<K: Hash + Eq + Clone, V> ExpiringMap<K, V> {
         self.entries.insert(key, Entry { order: self.inserted, since: now, until, value });
     }
 
-    pub(crate) fn remove<Q: Hash + Eq + ?Sized>(&mut self, key: &Q)
-    where
-        K: Borrow<Q>,
-    {
-        self.entries.remove(key);
-    }
-
     fn make_room(&mut self, now: Timestamp) {
         self.entries.retain(|_, entry| now < entry.until);
         if self.entries.len() >= self.capacity {

@@ -152,21 +152,16 @@ impl RemoteKeys {
         Some(Flight { keys: Arc::clone(self), began: now, landed: false })
     }
 
-    /// Takes the other instances' copy if it answers the question, else asks the issuer. `wanted` is the key id that was
-    /// missing.
+    /// Takes another instance's copy if that is newer than ours, else asks the issuer. Who misses something in the copy
+    /// looks again, and then the issuer is asked. `wanted` is the key id that was missing.
     async fn refresh(&self, flight: Flight, wanted: Option<&str>, context: &Context) {
         let held_since = self.state().held.as_ref().map(|held| held.fetched_at);
         let shared = self.source.shared_copy(context).await.filter(|copy| Some(copy.fetched_at) > held_since);
         if let Some(copy) = shared {
-            let age = since(copy.fetched_at, context.clock.now());
-            let answers =
-                age < FETCH_INTERVAL || (held_since.is_none() && wanted.is_some_and(|id| copy.keys.get(id).is_some()));
-            if age <= MAX_STALENESS && answers {
-                return flight.land(|state| {
-                    state.fetched = Some(copy.fetched_at);
-                    state.hold(copy);
-                });
-            }
+            return flight.land(|state| {
+                state.fetched = Some(copy.fetched_at);
+                state.hold(copy);
+            });
         }
         let fetched = self.source.fetch(context).await;
         let now = context.clock.now();
@@ -200,7 +195,7 @@ impl State {
     }
 
     fn is_flying(&self, now: Timestamp) -> bool {
-        self.flight.is_some_and(|began| since(began, now) < FLIGHT_DEADLINE && began <= now)
+        self.flight.is_some_and(|began| since(began, now) < FLIGHT_DEADLINE)
     }
 
     fn may_fetch(&self, now: Timestamp) -> bool {

@@ -87,6 +87,23 @@ fn a_revoked_key_is_let_in_for_at_most_ten_seconds() {
 }
 
 #[test]
+fn the_ten_seconds_begin_with_the_question_and_not_with_a_slow_answer() {
+    let edge = Edge::new();
+    let held = edge.host.http.hold();
+    let (headers, context) = (header("x-api-key", KEY), edge.host.context());
+    let release = async {
+        context.clock.sleep(Duration::from_secs(3)).await;
+        held.release(http::Response::new(FOUND.into()));
+    };
+    let asking = edge.authenticator.authenticate(&headers, &context);
+    let (found, ()) = edge.host.block_on(futures_util::future::join(asking, release));
+    assert!(found.is_ok());
+    edge.host.clock.advance(Duration::from_secs(7));
+    edge.host.http.reply_json(200, "{}");
+    assert_eq!(edge.refusal(KEY), Reason::UnknownApiKey.into());
+}
+
+#[test]
 fn an_unknown_key_is_looked_up_once_in_five_seconds() {
     let edge = Edge::new();
     edge.host.http.reply_json(200, "{}");

@@ -135,6 +135,20 @@ fn a_token_that_was_verified_renews_stale_keys_too() {
 }
 
 #[test]
+fn a_key_that_is_replaced_under_its_name_ends_what_the_old_one_signed() {
+    let edge = Edge::new();
+    edge.publish_with("cache-control", "max-age=60", &[&key()]);
+    let token = key().token(&claims());
+    edge.present(&token).unwrap();
+    edge.run_background();
+    edge.advance(60);
+    edge.publish(&[&Key::new("k1", 2)]);
+    edge.present(&token).unwrap();
+    edge.run_background();
+    assert_eq!(edge.present(&token), Err(Reason::BadSignature.into()));
+}
+
+#[test]
 fn max_age_decides_within_bounds_and_less_the_age() {
     for (name, value, fresh_seconds) in [
         ("cache-control", "public, max-age=300", 300),
@@ -339,6 +353,54 @@ fn the_shared_copy_does_not_hide_a_new_key() {
     let third = first.another_instance();
     assert_eq!((third.authenticate(&new), third.fetches()), (Ok(()), 0), "what the second found, the third knows");
     assert_eq!((third.authenticate(&Key::new("forged", 3)), third.fetches()), (unknown(), 0), "fetched just now");
+}
+
+#[test]
+fn a_shared_copy_that_was_taken_does_not_count_as_a_fetch() {
+    let first = Edge::new();
+    first.publish(&[&key()]);
+    first.authenticate(&key()).unwrap();
+    first.run_background();
+    first.advance(100);
+    let (second, new) = (first.another_instance(), Key::new("new", 2));
+    second.authenticate(&key()).unwrap();
+    second.publish(&[&key(), &new]);
+    assert_eq!((second.authenticate(&new), second.fetches()), (Ok(()), 1));
+}
+
+#[test]
+fn instances_share_renewals_and_new_keys() {
+    let (first, new) = (Edge::new(), Key::new("new", 2));
+    first.publish(&[&key()]);
+    first.authenticate(&key()).unwrap();
+    first.run_background();
+    let second = first.another_instance();
+    second.authenticate(&key()).unwrap();
+    first.advance(600);
+    first.publish(&[&key(), &new]);
+    first.authenticate(&key()).unwrap();
+    first.run_background();
+    first.advance(100);
+    second.authenticate(&key()).unwrap();
+    second.run_background();
+    assert_eq!((second.authenticate(&new), second.fetches()), (Ok(()), 0));
+}
+
+#[test]
+fn an_older_shared_copy_does_not_bring_back_a_withdrawn_key() {
+    let edge = Edge::new();
+    edge.publish(&[&key()]);
+    edge.authenticate(&key()).unwrap();
+    edge.run_background();
+    edge.advance(600);
+    edge.host.cache.fail_with(StoreError::Unavailable("down".into()));
+    edge.publish(&[]);
+    edge.authenticate(&key()).unwrap();
+    edge.run_background();
+    edge.host.cache.fail_with(None);
+    edge.advance(60);
+    edge.publish(&[]);
+    assert_eq!((edge.authenticate(&key()), edge.fetches()), (unknown(), 3));
 }
 
 #[test]
