@@ -41,4 +41,10 @@ impl Host {
         };
         Ok(Self { context, background })
     }
+
+    /// The same host for another runtime: everything shared but outbound connections, which belong to their runtime.
+    pub fn with_own_connections(&self) -> io::Result<Self> {
+        let context = Context { http: Arc::new(HyperClient::new()?), ..self.context.clone() };
+        Ok(Self { context, background: self.background.clone() })
+    }
 }

@@ -7,9 +7,10 @@
 mod background;
 mod clock;
 mod config;
-mod edge;
+mod cores;
 mod entropy;
 mod exchange;
+mod handler;
 mod host;
 mod http_client;
 mod key_value;
@@ -18,6 +19,7 @@ mod server;
 mod variables;
 
 pub use config::Config;
-pub use edge::edge;
+pub use cores::{serve, single_threaded};
+pub use handler::handler;
 pub use host::Host;
 pub use server::{Limits, Server};

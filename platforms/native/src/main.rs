@@ -2,9 +2,12 @@
 
 use std::error::Error;
 use std::io::{self, Write};
+use std::net::TcpListener;
 use std::process::ExitCode;
+use std::sync::Arc;
 
-use native::{Config, Host, Limits, Server, edge};
+use native::{Config, Host, Limits};
+use router::Edge;
 use tokio::signal::unix::{SignalKind, signal};
 
 const HELP: &str = "\
@@ -21,10 +24,9 @@ Prints {\"url\":\"http://…\"} to stdout when it is ready and logs JSON lines t
 Stops on SIGTERM or SIGINT as soon as what runs is done, after 10 s at the latest.
 ";
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     match std::env::args().nth(1).as_deref() {
-        None => match run().await {
+        None => match native::single_threaded().map_err(Into::into).and_then(|runtime| runtime.block_on(run())) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&error.to_string()),
         },
@@ -42,18 +44,17 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let clock = host.context.clock.clone();
     telemetry::install(config.log_level, move || clock.now(), log);
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let handler = edge(&host.context).await;
-    let server = Server::bind(config.listen, host, Limits::default(), handler)
-        .await
-        .map_err(|error| format!("cannot listen on {}: {error}", config.listen))?;
-    writeln!(io::stdout(), r#"{{"url":"http://{}"}}"#, server.address()?)?;
+    let listener =
+        TcpListener::bind(config.listen).map_err(|error| format!("cannot listen on {}: {error}", config.listen))?;
+    let edge = Arc::new(Edge::load(&host.context).await);
+    writeln!(io::stdout(), r#"{{"url":"http://{}"}}"#, listener.local_addr()?)?;
     let stop = async {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
     };
-    if !server.run(stop).await {
+    if !native::serve(listener, host, edge, Limits::default(), stop).await? {
         tracing::warn!("stopped before all requests and background work were done");
     }
     Ok(())

@@ -60,14 +60,10 @@ where
     H: Fn(Request) -> F + Clone + Send + 'static,
     F: Future<Output = Response> + Send + 'static,
 {
-    /// Binds `address`; port 0 takes a free one.
-    pub async fn bind(address: SocketAddr, host: Host, limits: Limits, handler: H) -> io::Result<Self> {
-        Ok(Self { listener: TcpListener::bind(address).await?, host, limits, handler })
-    }
-
-    /// Where it listens.
-    pub fn address(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+    /// A server on `listener`, within a runtime. Several servers may share one listener: who is free accepts.
+    pub fn new(listener: std::net::TcpListener, host: Host, limits: Limits, handler: H) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        Ok(Self { listener: TcpListener::from_std(listener)?, host, limits, handler })
     }
 
     /// Serves until `stop` completes; then takes no more, finishes what runs and waits for background work. `false` if

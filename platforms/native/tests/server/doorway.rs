@@ -1,5 +1,5 @@
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
 use native::{Host, Limits, Server};
@@ -16,23 +16,20 @@ pub struct Doorway {
 }
 
 impl Doorway {
-    pub async fn open<F>(limits: Limits, handler: impl Fn(Request) -> F + Clone + Send + Sync + 'static) -> Self
+    pub fn open<F>(limits: Limits, handler: impl Fn(Request) -> F + Clone + Send + Sync + 'static) -> Self
     where
         F: Future<Output = Response> + Send + 'static,
     {
-        Self::on(Host::new().unwrap(), limits, handler).await
+        Self::on(Host::new().unwrap(), limits, handler)
     }
 
-    pub async fn on<F>(
-        host: Host,
-        limits: Limits,
-        handler: impl Fn(Request) -> F + Clone + Send + Sync + 'static,
-    ) -> Self
+    pub fn on<F>(host: Host, limits: Limits, handler: impl Fn(Request) -> F + Clone + Send + Sync + 'static) -> Self
     where
         F: Future<Output = Response> + Send + 'static,
     {
-        let server = Server::bind(([127, 0, 0, 1], 0).into(), host, limits, handler).await.unwrap();
-        let address = server.address().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = Server::new(listener, host, limits, handler).unwrap();
         let (stop, stopped) = oneshot::channel();
         let running = tokio::spawn(server.run(async { drop(stopped.await) }));
         Self { address, stop, running }

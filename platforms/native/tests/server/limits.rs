@@ -15,7 +15,7 @@ async fn hello(_: Request) -> Response {
 
 #[tokio::test]
 async fn a_head_that_does_not_arrive_in_time_ends_the_connection() {
-    let doorway = Doorway::open(Limits { head_timeout: Duration::from_millis(100), ..Limits::default() }, hello).await;
+    let doorway = Doorway::open(Limits { head_timeout: Duration::from_millis(100), ..Limits::default() }, hello);
     let mut silent = Connection::open(doorway.address).await;
     let mut slow = Connection::open(doorway.address).await;
     slow.write("GET / HTTP/1.1\r\nhost: edge").await;
@@ -26,7 +26,7 @@ async fn a_head_that_does_not_arrive_in_time_ends_the_connection() {
 
 #[tokio::test]
 async fn too_many_header_fields_are_refused() {
-    let doorway = Doorway::open(Limits::default(), hello).await;
+    let doorway = Doorway::open(Limits::default(), hello);
     for (count, status) in [(99, 200), (100, 431)] {
         let mut caller = Connection::open(doorway.address).await;
         let headers = "x-one-of-many: y\r\n".repeat(count);
@@ -38,7 +38,7 @@ async fn too_many_header_fields_are_refused() {
 
 #[tokio::test]
 async fn a_head_without_end_is_cut_off() {
-    let doorway = Doorway::open(Limits { head_size: 8 * 1024, ..Limits::default() }, hello).await;
+    let doorway = Doorway::open(Limits { head_size: 8 * 1024, ..Limits::default() }, hello);
     let mut caller = Connection::open(doorway.address).await;
     caller.write("GET / HTTP/1.1\r\nx-long: ").await;
     // The connection may end before all of it is written.
@@ -49,7 +49,7 @@ async fn a_head_without_end_is_cut_off() {
 
 #[tokio::test]
 async fn a_request_line_that_is_too_long_is_a_problem_with_a_request_id() {
-    let doorway = Doorway::open(Limits::default(), hello).await;
+    let doorway = Doorway::open(Limits::default(), hello);
     let mut caller = Connection::open(doorway.address).await;
     caller.get(&format!("/{}", "x".repeat(8 * 1024))).await;
     let seen = caller.read_until("}").await;
@@ -72,8 +72,7 @@ async fn more_connections_than_allowed_wait_for_one_to_end() {
             now.fetch_sub(1, Ordering::AcqRel);
             Response::new("hello".into())
         }
-    })
-    .await;
+    });
     let mut callers = Vec::new();
     for _ in 0..6 {
         let mut caller = Connection::open(doorway.address).await;

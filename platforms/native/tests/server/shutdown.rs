@@ -28,8 +28,7 @@ async fn finishes_what_runs_and_waits_for_background_work() {
             }));
             Response::new("finished".into())
         }
-    })
-    .await;
+    });
     let address = doorway.address;
     let (mut busy, mut idle) = (Connection::open(address).await, Connection::open(address).await);
     busy.get("/").await;
@@ -54,8 +53,7 @@ async fn does_not_wait_for_ever() {
             started.send(()).unwrap();
             std::future::pending().await
         }
-    })
-    .await;
+    });
     let mut busy = Connection::open(doorway.address).await;
     busy.get("/").await;
     starts.recv().await;

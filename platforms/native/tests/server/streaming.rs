@@ -4,6 +4,7 @@ use futures_util::StreamExt;
 use native::{Host, Limits};
 use platform::fakes::streamed_body;
 use platform::{Body, BodyError, ClientAddress, Request, Response};
+use router::Edge;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::unbounded_channel;
 
@@ -13,8 +14,8 @@ use crate::doorway::{Doorway, eventually};
 #[tokio::test]
 async fn the_router_answers_and_is_told_who_calls() {
     let host = Host::new().unwrap();
-    let handler = native::edge(&host.context).await;
-    let doorway = Doorway::on(host, Limits::default(), handler).await;
+    let handler = native::handler(Arc::new(Edge::load(&host.context).await), host.context.clone());
+    let doorway = Doorway::on(host, Limits::default(), handler);
     let mut caller = Connection::open(doorway.address).await;
     caller.get("/healthz").await;
     assert!(caller.read_until("\"ok\"").await.starts_with("HTTP/1.1 200 OK\r\n"));
@@ -22,7 +23,7 @@ async fn the_router_answers_and_is_told_who_calls() {
     let doorway = Doorway::open(Limits::default(), |request: Request| async move {
         Response::new(format!("{:?}", request.extensions().get::<ClientAddress>()).into())
     });
-    let mut caller = Connection::open(doorway.await.address).await;
+    let mut caller = Connection::open(doorway.address).await;
     caller.get("/").await;
     caller.read_until("Some(ClientAddress(127.0.0.1))").await;
 }
@@ -34,8 +35,7 @@ async fn each_chunk_of_an_answer_leaves_before_the_next_exists() {
     let doorway = Doorway::open(Limits::default(), move |_| {
         let body = body.lock().unwrap().take().unwrap_or_default();
         async { Response::new(body) }
-    })
-    .await;
+    });
     let mut caller = Connection::open(doorway.address).await;
     caller.get("/").await;
     assert!(caller.read_until("\r\n\r\n").await.contains("transfer-encoding: chunked"));
@@ -54,8 +54,7 @@ async fn an_answer_that_breaks_off_is_not_ended_as_if_it_were_whole() {
         stream.send("begun");
         stream.cut();
         Response::new(body)
-    })
-    .await;
+    });
     let mut caller = Connection::open(doorway.address).await;
     caller.get("/").await;
     let seen = caller.read_to_end().await;
@@ -74,8 +73,7 @@ async fn each_chunk_of_a_request_arrives_before_the_next_is_sent() {
             }
             Response::new(Body::empty())
         }
-    })
-    .await;
+    });
     let mut caller = Connection::open(doorway.address).await;
     caller.write("POST / HTTP/1.1\r\nhost: edge.test\r\ntransfer-encoding: chunked\r\n\r\n").await;
     for _ in 0..3 {
@@ -107,8 +105,7 @@ async fn a_caller_that_leaves_while_waiting_drops_the_handler() {
             guard.0.send("running").unwrap();
             std::future::pending().await
         }
-    })
-    .await;
+    });
     let mut caller = Connection::open(doorway.address).await;
     caller.get("/").await;
     assert_eq!(events.recv().await, Some("running"));
@@ -126,8 +123,7 @@ async fn a_caller_that_leaves_a_stream_cancels_it_upstream() {
     let doorway = Doorway::on(host, Limits::default(), move |request: Request| {
         let (http, uri) = (http.clone(), format!("{upstream}{}", request.uri()));
         async move { http.send(http::Request::get(uri).body(Body::empty()).unwrap()).await.unwrap() }
-    })
-    .await;
+    });
     let mut caller = Connection::open(doorway.address).await;
     caller.get("/stream?chunks=100000&interval_ms=5&size=10&id=left").await;
     caller.read_until("aaaaaaaaaa").await;
