@@ -112,10 +112,11 @@ async fn stream(
     let (parts, body) = response.into_parts();
     let mut relay = Relay::new(body.into_stream(), call, hides_usage, limits, Arc::clone(&context.clock));
     if let Err(ending) = relay.begin().await {
-        let problem = ending.problem(&limits).unwrap_or_else(unreadable);
         // Nothing has reached the caller, so nothing was truncated.
-        let status = if ending.status() == Status::Timeout { Status::Timeout } else { Status::UpstreamError };
-        return Err(fail(relay.into_call(), status, problem));
+        return Err(match ending.status() {
+            Status::Timeout => fail(relay.into_call(), Status::Timeout, late()),
+            _ => fail(relay.into_call(), Status::UpstreamError, ending.problem(&limits).unwrap_or_else(unreadable)),
+        });
     }
     let mut headers = HeaderMap::new();
     answer_headers::copy(&parts.headers, &mut headers);

@@ -13,6 +13,8 @@ use serde_json::value::RawValue;
 use crate::measure::Measure;
 
 const MAX_DEPTH: usize = 100;
+/// The members that a model reads.
+const PROMPT: [&str; 4] = ["messages", "tools", "functions", "response_format"];
 const ASK_FOR_USAGE: &str = r#"{"include_usage":true}"#;
 
 /// A checked request. Members that the proxy does not know are never read: the provider gets their very bytes.
@@ -24,7 +26,7 @@ pub(crate) struct CompletionRequest {
     pub(crate) stream: bool,
     /// Whether the caller itself asked for the stream's usage chunk.
     pub(crate) wants_usage: bool,
-    /// How much text there is, for an estimate of the tokens.
+    /// How much text the model reads, for an estimate of the tokens.
     pub(crate) text_bytes: u64,
     body: Bytes,
     model_at: Range<usize>,
@@ -42,8 +44,7 @@ impl CompletionRequest {
     /// Checks `body`, which is UTF-8: 400 with the place of the first fault.
     pub(crate) fn parse(body: Bytes) -> Result<Self, Problem> {
         let text = std::str::from_utf8(&body).map_err(|_| kinds::MALFORMED_BODY)?;
-        let measure = Measure::of(&body);
-        if measure.depth > MAX_DEPTH {
+        if Measure::of(&body).depth > MAX_DEPTH {
             let detail = format!("The JSON document may be nested at most {MAX_DEPTH} levels deep.");
             return Err(Problem::new(kinds::MALFORMED_BODY).detail(detail));
         }
@@ -52,7 +53,9 @@ impl CompletionRequest {
         require_messages(&members)?;
         let stream = flag(members.get("stream"), "/stream")?;
         let (wants_usage, usage_edit) = usage_edit(text, &members, stream)?;
-        Ok(Self { model, stream, wants_usage, text_bytes: measure.text_bytes, model_at, usage_edit, body })
+        let prompt = PROMPT.iter().filter_map(|name| members.get(name));
+        let text_bytes = prompt.map(|raw| Measure::of(raw.get().as_bytes()).text_bytes).sum();
+        Ok(Self { model, stream, wants_usage, text_bytes, body, model_at, usage_edit })
     }
 
     /// The body for a provider that knows the model as `model`. In a stream it is asked for usage; otherwise every byte

@@ -66,8 +66,8 @@ enum Verdict {
     End(Ending),
 }
 
-/// An event longer than this is no chunk of a completion.
-const LONGEST_EVENT: usize = 1024 * 1024;
+/// An event longer than this is no chunk of a completion, not even one with an image in it.
+pub(crate) const LONGEST_EVENT: usize = 4 * 1024 * 1024;
 /// A write is also the only way in which some hosts notice that the caller has gone.
 const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(15);
 const KEEP_ALIVE: Bytes = Bytes::from_static(b": keep-alive\n\n");

@@ -4,6 +4,7 @@ use futures_util::FutureExt;
 use platform::ByteStream;
 
 use super::*;
+use crate::relay::LONGEST_EVENT;
 
 const REQUEST: &str = r#"{"model":"default","messages":[{"role":"user","content":"hello there"}],"stream":true}"#;
 const WANTS_USAGE: &str = r#"{"model":"default","messages":[{"role":"user","content":"hello there"}],"stream":true,"stream_options":{"include_usage":true}}"#;
@@ -292,7 +293,7 @@ fn a_caller_that_waits_long_gets_signs_of_life_between_events() {
 
 #[test]
 fn what_is_no_json_or_too_long_is_not_passed_on() {
-    let long = format!("data: \"{}\"\n\n", "x".repeat(1024 * 1024));
+    let long = format!("data: \"{}\"\n\n", "x".repeat(LONGEST_EVENT));
     for bad in ["data: {\"choices\":[{]\n\n", "data: <html>\n\n", long.as_str(), long.trim_end()] {
         for parts in [vec![HELLO, bad, HELLO], vec![HELLO, &bad[..7], &bad[7..], HELLO]] {
             let scene = Scene::new();
@@ -317,7 +318,7 @@ fn an_event_without_end_is_given_up_as_soon_as_it_is_too_long() {
     provider.send(HELLO);
     let mut stream = body(scene.complete(REQUEST).unwrap());
     next(&mut stream);
-    provider.send("x".repeat(1024 * 1024));
+    provider.send("x".repeat(LONGEST_EVENT));
     assert!(stream.next().now_or_never().is_none());
     provider.send("x");
     assert!(next(&mut stream).unwrap().contains("upstream_failed"));
