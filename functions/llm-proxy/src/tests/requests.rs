@@ -121,3 +121,17 @@ fn an_unknown_model_and_one_without_a_configured_provider_are_not_there() {
     }
     assert_eq!(scene.events().len(), 0);
 }
+
+#[test]
+fn the_trace_goes_on_to_the_provider_as_a_child() {
+    let scene = Scene::new();
+    scene.provider_json(ANSWER);
+    let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let headers = http::HeaderMap::from_iter([(telemetry::TRACEPARENT, trace.parse().unwrap())]);
+    let mut request = post(r#"{"model":"default","messages":[1]}"#);
+    request.extensions_mut().insert(telemetry::TraceContext::accept(&headers, &scene.host.entropy));
+    scene.call(request).unwrap();
+    let sent = scene.sent();
+    let sent = sent.header("traceparent").unwrap();
+    assert!(sent.starts_with("00-0af7651916cd43dd8448eb211c80319c-") && !sent.contains("b7ad6b7169203331"), "{sent}");
+}
