@@ -31,7 +31,7 @@ fn generate(wasm: &Path, directory: &Path) -> Result<(), Box<dyn std::error::Err
     bindgen.input_path(wasm).out_name("index").typescript(false).module(true)?;
     // After a panic the JavaScript side makes a fresh instance.
     bindgen.reset_state_function(true);
-    bindgen.remove_producers_section(true);
+    bindgen.remove_producers_section(true).remove_name_section(true);
     bindgen.generate(directory)?;
     Ok(())
 }

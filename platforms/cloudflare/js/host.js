@@ -5,8 +5,9 @@
 // trigger, a Durable Object's event), an operation is one pending promise, a stream is one body that Rust produces.
 import * as edge from "./index.js";
 
-const invocations = new Map();
+const invocations = new Map(); // those that outlive their first call
 let lastInvocation = 0;
+let active; // the one whose call into WASM is running
 let bindings;
 // The WASM instance. A panic ends it; calls that belong to an earlier one are not passed on.
 let instance = 1;
@@ -17,14 +18,32 @@ export const generation = () => instance;
 class Invocation {
   id = ++lastInvocation;
   instance = instance;
-  exchanges = new Map();
-  timers = new Map();
-  streams = new Map();
   incoming; // the request, as a source of chunks
   response; // given before anybody waited for it
   respond; // resolves the promise the caller waits for
   end; // resolves the promise that keeps the invocation alive
   rouse; // continues this invocation from another one's call
+  finished = false; // no task is left
+  #exchanges;
+  #timers;
+  #streams;
+
+  constructor(request) {
+    if (request) this.incoming = { message: request, reader: null };
+  }
+
+  // Made at first use: many requests need none of them.
+  get exchanges() {
+    return (this.#exchanges ??= new Map());
+  }
+
+  get timers() {
+    return (this.#timers ??= new Map());
+  }
+
+  get streams() {
+    return (this.#streams ??= new Map());
+  }
 
   // The WASM instance is gone, and with it everything that was to come.
   lose() {
@@ -38,12 +57,12 @@ class Invocation {
 
 // ---- from the host into WASM
 
-// Answers a request: with a response at once, with a promise, or with nothing if the WASM instance broke down.
+// Answers a request: with a response at once, with a promise, or with nothing if the WASM instance broke down meanwhile.
 export function startRequest(request, env, context, call) {
-  const invocation = new Invocation();
-  invocation.incoming = { message: request, reader: null };
+  const invocation = new Invocation(request);
   begin(invocation, env, context, call);
-  if (invocation.response || invocation.instance !== instance) return invocation.response;
+  if (invocation.instance !== instance) return invocation.lose();
+  if (invocation.response) return invocation.response;
   return new Promise((resolve) => {
     invocation.respond = resolve;
   });
@@ -58,12 +77,12 @@ export function start(env, context, call) {
 }
 
 function begin(invocation, env, context, call) {
-  invocations.set(invocation.id, invocation);
   enter(invocation, (id) => {
     if (!booted) boot(env);
     call(id);
   });
-  if (!invocations.has(invocation.id)) return undefined;
+  if (invocation.finished || invocation.instance !== instance) return undefined;
+  invocations.set(invocation.id, invocation);
   const done = new Promise((resolve) => {
     invocation.end = resolve;
   });
@@ -88,24 +107,33 @@ function listen(invocation) {
   });
   roused.then(() => {
     if (invocation.instance !== instance) return invocation.lose();
-    if (!invocations.has(invocation.id)) return;
+    if (invocation.finished) return;
     listen(invocation);
     enter(invocation, edge.resume);
   });
 }
 
+// The invocation with this number. While its first call runs it is in no list yet.
+function find(id) {
+  return active?.id === id ? active : invocations.get(id);
+}
+
 // Every call into WASM. An exception here is a panic (or a stack or memory overflow): the instance cannot go on.
 function enter(invocation, call, number, value) {
   if (invocation.instance !== instance) return;
+  const outer = active;
+  active = invocation;
   try {
     call(invocation.id, number, value);
   } catch (error) {
     breakDown(error);
+  } finally {
+    active = outer;
   }
 }
 
 function breakDown(error) {
-  console.error(JSON.stringify({ level: "error", message: "the WASM instance broke down", error: String(error) }));
+  console.error(JSON.stringify({ level: "ERROR", message: "the WASM instance broke down", error: String(error) }));
   const lost = [...invocations.values()];
   invocations.clear();
   instance += 1;
@@ -116,7 +144,7 @@ function breakDown(error) {
 
 export function failure(request) {
   const given = request.headers.get("x-request-id");
-  const id = /^[\w.-]{1,64}$/.test(given ?? "") ? given : crypto.randomUUID();
+  const id = /^[\w.-]{1,128}$/.test(given ?? "") ? given : crypto.randomUUID();
   const problem = { type: "/problems/internal", title: "Something failed on our side", status: 500, request_id: id };
   const headers = { "content-type": "application/problem+json", "cache-control": "no-store", "x-request-id": id };
   return new Response(JSON.stringify(problem), { status: 500, headers });
@@ -147,17 +175,19 @@ export function random(buffer) {
 
 // No task of the invocation is left.
 export function finished(id) {
-  const invocation = invocations.get(id);
+  const invocation = find(id);
+  invocation.finished = true;
+  if (!invocation.end) return;
   invocations.delete(id);
-  invocation?.end?.();
+  invocation.end();
 }
 
 export function wake(id) {
-  invocations.get(id)?.rouse?.();
+  find(id)?.rouse?.();
 }
 
 export function sleep(id, operation, milliseconds) {
-  const invocation = invocations.get(id);
+  const invocation = find(id);
   const fire = () => {
     invocation.timers.delete(operation);
     enter(invocation, edge.settleDone, operation);
@@ -166,21 +196,21 @@ export function sleep(id, operation, milliseconds) {
 }
 
 export function cancelSleep(id, operation) {
-  const timers = invocations.get(id)?.timers;
+  const timers = find(id)?.timers;
   clearTimeout(timers?.get(operation));
   timers?.delete(operation);
 }
 
 // The response to the invocation's request.
 export function answer(id, head, bytes, stream) {
-  const invocation = invocations.get(id);
+  const invocation = find(id);
   let response;
   try {
     const lines = head.split("\n");
     const body = stream ? produced(invocation, stream, lines[1]) : (bytes?.slice() ?? null);
     response = new Response(body, { status: +lines[0], headers: headers(lines), encodeBody: "manual" });
   } catch (error) {
-    console.error(JSON.stringify({ level: "error", message: "the answer cannot be sent", error: String(error) }));
+    console.error(JSON.stringify({ level: "ERROR", message: "the answer cannot be sent", error: String(error) }));
     response = failure(invocation.incoming.message);
   }
   if (invocation.respond) invocation.respond(response);
@@ -189,7 +219,7 @@ export function answer(id, head, bytes, stream) {
 
 // An outbound request: its first two lines are method and URL, the third is the length of a streamed body.
 export function send(id, operation, head, bytes, stream) {
-  const invocation = invocations.get(id);
+  const invocation = find(id);
   const exchange = { abort: new AbortController(), message: null, reader: null };
   invocation.exchanges.set(operation, exchange);
   const lines = head.split("\n");
@@ -220,17 +250,17 @@ async function exchangeHeads(invocation, operation, exchange, lines, bytes, stre
 
 // The exchange is over for Rust; if its body has not been read to the end, the connection is closed.
 export function release(id, operation, abort) {
-  const exchanges = invocations.get(id)?.exchanges;
+  const exchanges = find(id)?.exchanges;
   if (abort) exchanges?.get(operation)?.abort.abort();
   exchanges?.delete(operation);
 }
 
 export function readRequest(id, operation, owner, whole) {
-  read(invocations.get(id), operation, invocations.get(owner)?.incoming, whole);
+  read(find(id), operation, find(owner)?.incoming, whole);
 }
 
 export function readResponse(id, operation, owner, exchange, whole) {
-  read(invocations.get(id), operation, invocations.get(owner)?.exchanges.get(exchange), whole);
+  read(find(id), operation, find(owner)?.exchanges.get(exchange), whole);
 }
 
 async function read(invocation, operation, source, whole) {
@@ -269,12 +299,12 @@ function produced(invocation, stream, length) {
 }
 
 export function enqueue(id, stream, chunk) {
-  invocations.get(id)?.streams.get(stream)?.enqueue(chunk.slice());
+  find(id)?.streams.get(stream)?.enqueue(chunk.slice());
 }
 
 // Ends a produced body: cleanly, or cut off so that the receiver notices.
 export function closeStream(id, stream, cut) {
-  const streams = invocations.get(id)?.streams;
+  const streams = find(id)?.streams;
   const controller = streams?.get(stream);
   streams?.delete(stream);
   try {
@@ -286,7 +316,7 @@ export function closeStream(id, stream, cut) {
 }
 
 export async function take(id, operation, shard, takes) {
-  const invocation = invocations.get(id);
+  const invocation = find(id);
   try {
     const decision = await bindings.LEDGER.getByName(shard).take(takes);
     enter(invocation, edge.settleText, operation, decision);
@@ -303,7 +333,7 @@ const MAX_KEYS = 64;
 const keys = new Map();
 
 export function verify(id, operation, algorithm, jwk, message, signature) {
-  verifySignature(invocations.get(id), operation, ALGORITHMS[algorithm], jwk, message.slice(), signature.slice());
+  verifySignature(find(id), operation, ALGORITHMS[algorithm], jwk, message.slice(), signature.slice());
 }
 
 async function verifySignature(invocation, operation, algorithm, jwk, message, signature) {
@@ -325,7 +355,7 @@ async function importKey(algorithm, jwk) {
 
 // Header lines from the third on (or from `first`); a name that comes twice needs a list.
 function headers(lines, first = 2) {
-  const record = Object.create(null);
+  const record = {};
   for (let i = first; i < lines.length; i += 2) {
     if (lines[i] in record) return list(lines, first);
     record[lines[i]] = lines[i + 1];

@@ -12,6 +12,7 @@ use worker::kv::KvStore;
 use crate::background::Background;
 use crate::clock::Clock;
 use crate::entropy::Entropy;
+use crate::host;
 use crate::http_client::HttpClient;
 use crate::key_value::KeyValue;
 use crate::ledger::Ledger;
@@ -32,13 +33,15 @@ thread_local! {
     static INSTANCE: RefCell<Option<Instance>> = const { RefCell::new(None) };
 }
 
-/// Makes the context from the Worker's bindings.
+/// Makes the context from the Worker's bindings, and opens the log.
 pub fn install(variables: &str, bindings: &JsValue) {
+    let variables = Variables::from_json(variables);
+    telemetry::install(variables.log_level(), || platform::Clock::now(&Clock), host::log);
     let context = Context {
         http: Arc::new(HttpClient),
         clock: Arc::new(Clock),
         entropy: Arc::new(Entropy),
-        variables: Arc::new(Variables::from_json(variables)),
+        variables: Arc::new(variables),
         cache: Arc::new(KeyValue(KvStore::from_this(bindings, CACHE).ok())),
         ledger: Arc::new(Ledger),
         background: Arc::new(Background),

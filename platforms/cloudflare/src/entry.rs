@@ -19,7 +19,7 @@ const CLIENT_ADDRESS: &str = "cf-connecting-ip";
 #[wasm_bindgen]
 pub fn boot(variables: &str, bindings: &JsValue) {
     std::panic::set_hook(Box::new(|panic| {
-        host::log(&serde_json::json!({"level": "error", "message": panic.to_string()}).to_string());
+        host::log(&serde_json::json!({"level": "ERROR", "message": panic.to_string()}).to_string());
     }));
     context::install(variables, bindings);
 }

@@ -33,6 +33,7 @@ impl platform::KeyValue for KeyValue {
     }
 }
 
+#[allow(clippy::needless_pass_by_value)] // as `map_err` passes it
 fn unavailable(error: KvError) -> StoreError {
     StoreError::Unavailable(format!("KV: {error}"))
 }

@@ -18,7 +18,7 @@ use crate::host;
 /// that much again.
 const FLUSH_AFTER: Duration = Duration::from_secs(5);
 /// How often an object without changes looks whether its state is idle and can be deleted.
-const REVIEW_AFTER: Duration = Duration::from_secs(600);
+const REVIEW_AFTER: Duration = Duration::from_mins(10);
 
 const KEY: &str = "state";
 const NANOS_PER_MILLI: u64 = 1_000_000;
@@ -91,7 +91,7 @@ impl Counters {
         match self.storage.get::<String>(KEY).await {
             Ok(Some(text)) => *self.state.borrow_mut() = serde_json::from_str(&text).unwrap_or_default(),
             Ok(None) => {}
-            Err(error) => report(&format!("the ledger's state cannot be read: {error}")),
+            Err(error) => tracing::error!(%error, "the ledger's state cannot be read"),
         }
     }
 
@@ -99,13 +99,13 @@ impl Counters {
         self.alarm_set.set(false);
         if self.state.borrow().is_idle(now()) {
             if let Err(error) = self.storage.delete_all().await {
-                report(&format!("the ledger's state cannot be deleted: {error}"));
+                tracing::error!(%error, "the ledger's state cannot be deleted");
             }
             return;
         }
         if self.changed.replace(false) {
             let text = serde_json::to_string(&*self.state.borrow()).unwrap_or_default();
-            self.write(self.unconfirmed.put(KEY, &text, &unconfirmed()));
+            Self::started(self.unconfirmed.put(KEY, &text, &unconfirmed()));
         }
         self.set_alarm(REVIEW_AFTER);
     }
@@ -117,12 +117,13 @@ impl Counters {
         }
         #[allow(clippy::cast_precision_loss)] // milliseconds since the epoch fit
         let time = host::now() + after.as_millis() as f64;
-        self.write(self.unconfirmed.set_alarm(time, &unconfirmed()));
+        Self::started(self.unconfirmed.set_alarm(time, &unconfirmed()));
     }
 
-    fn write(&self, started: Result<Promise, JsValue>) {
-        if let Err(error) = started {
-            report(&format!("the ledger cannot store: {error:?}"));
+    /// The host reports a write that fails later by ending the object.
+    fn started(promise: Result<Promise, JsValue>) {
+        if let Err(error) = promise {
+            tracing::error!(?error, "the ledger cannot store");
         }
     }
 }
@@ -132,10 +133,6 @@ fn unconfirmed() -> JsValue {
     let options = Object::new();
     let _ = Reflect::set(&options, &"allowUnconfirmed".into(), &JsValue::TRUE); // a plain object takes any property
     options.into()
-}
-
-fn report(message: &str) {
-    host::log(&serde_json::json!({"level": "error", "message": message}).to_string());
 }
 
 fn now() -> u64 {

@@ -60,12 +60,12 @@ impl Future for Operation {
     type Output = Outcome;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Outcome> {
-        with(|operations| match operations.remove(&self.id) {
-            Some(State::Settled(outcome)) => Poll::Ready(outcome),
-            _ => {
-                operations.insert(self.id, State::Pending(Some(context.waker().clone())));
-                Poll::Pending
+        with(|operations| {
+            if let Some(State::Settled(outcome)) = operations.remove(&self.id) {
+                return Poll::Ready(outcome);
             }
+            operations.insert(self.id, State::Pending(Some(context.waker().clone())));
+            Poll::Pending
         })
     }
 }
