@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use local_workerd::Workerd;
 
 use crate::process::Process;
+use crate::watchdog::Watch;
 use crate::{Error, Host};
 
 /// Starts edges of one stack: the same variables, unless a test overrides some.
@@ -20,6 +21,7 @@ pub struct Launcher {
     pub(crate) modules: Option<PathBuf>,
     pub(crate) variables: BTreeMap<String, String>,
     pub(crate) started: Arc<AtomicUsize>,
+    pub(crate) watch: Watch,
 }
 
 /// A running edge; dropping it stops it.
@@ -48,10 +50,12 @@ impl Launcher {
         let number = self.started.fetch_add(1, Ordering::Relaxed);
         let name = if overrides.is_empty() { host.name().to_owned() } else { format!("{}-{number}", host.name()) };
         let log = self.state.join("logs").join(format!("{name}.log"));
-        match host {
+        let edge = match host {
             Host::Native => self.start_native(&name, port, &variables, log),
             Host::Workerd => self.start_workerd(&name, port, variables, log),
-        }
+        }?;
+        self.watch.over(edge.pid());
+        Ok(edge)
     }
 
     fn start_native(

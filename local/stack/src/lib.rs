@@ -14,6 +14,7 @@ mod leftovers;
 mod process;
 mod settings;
 mod stack;
+mod watchdog;
 
 pub use builds::{prepare, target_dir};
 pub use description::{Demo, Description, Endpoint, Simulator, Supabase};

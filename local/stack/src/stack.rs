@@ -9,6 +9,7 @@ use local_postgres::Server;
 use crate::edge::{Edge, Launcher};
 use crate::kept_secret::kept_secret;
 use crate::process::Process;
+use crate::watchdog::Watchdog;
 use crate::{Demo, Description, Endpoint, Error, Settings, Simulator, Supabase, builds, demo_user};
 
 /// A runtime that the edge runs on.
@@ -53,6 +54,7 @@ pub struct Stack {
     simulator: Option<(Process, String)>,
     supabase: Option<Process>,
     postgres: Option<Server>,
+    _watchdog: Watchdog,
 }
 
 impl Host {
@@ -79,6 +81,11 @@ impl Stack {
 
         let (postgres, supabase, location) = start_supabase(options, &binaries, &logs)?;
         let simulator = start_simulator(options, &binaries, &logs)?;
+        let watchdog = Watchdog::start()?;
+        let servers = [postgres.as_ref().and_then(Server::pid), supabase.as_ref().map(Process::pid)];
+        for pid in servers.into_iter().flatten().chain(simulator.as_ref().map(|(process, _)| process.pid())) {
+            watchdog.watch().over(pid);
+        }
         let launcher = Launcher {
             root: options.root.into(),
             state: options.state.into(),
@@ -86,6 +93,7 @@ impl Stack {
             modules,
             variables: variables(options, &location, simulator.as_ref().map(|(_, url)| url.as_str()))?,
             started: Arc::default(),
+            watch: watchdog.watch(),
         };
         let mut edges = Vec::new();
         for (index, host) in options.hosts.iter().enumerate() {
@@ -93,7 +101,15 @@ impl Stack {
             edges.push(launcher.start(*host, if index == 0 { options.port } else { 0 }, &[])?);
         }
 
-        let mut stack = Self { description: Description::default(), launcher, edges, simulator, supabase, postgres };
+        let mut stack = Self {
+            description: Description::default(),
+            launcher,
+            edges,
+            simulator,
+            supabase,
+            postgres,
+            _watchdog: watchdog,
+        };
         stack.description = stack.describe(location, &logs);
         if let Some(edge) = stack.edges.first() {
             (options.progress)("demo user");
