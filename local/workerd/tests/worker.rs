@@ -203,10 +203,23 @@ fn answers_without_a_body_have_none() {
             assert_eq!(client.read_body(&head), b"");
         }
     }
-    client.request("HEAD /healthz", "");
+    client.request("HEAD /__probe/waits?name=nobody", "");
     let head = client.read_head();
-    assert_eq!((head.status(), head.get("content-length")), (200, Some("15")));
+    assert_eq!((head.status(), head.get("content-length")), (200, Some("5")));
     assert_eq!(client.get("/healthz").0.status(), 200, "the connection is still in step");
+}
+
+#[test]
+fn a_small_body_that_nobody_reads_leaves_the_connection_in_step() {
+    let Some(worker) = worker(&[]) else { return };
+    let mut client = Connection::to(&worker);
+    for _ in 0..3 {
+        client.request("POST /nothing/here", "content-length: 4\r\n");
+        client.write("body");
+        let head = client.read_head();
+        client.read_body(&head);
+        assert!(head.status() >= 400);
+    }
 }
 
 #[test]

@@ -13,6 +13,9 @@ let bindings;
 let instance = 1;
 let booted = false;
 
+// Milliseconds that an answer waits for a small body to arrive which nobody reads.
+const DRAIN_FOR = 1000;
+
 export const generation = () => instance;
 
 class Invocation {
@@ -29,7 +32,7 @@ class Invocation {
   #streams;
 
   constructor(request) {
-    if (request) this.incoming = { message: request, reader: null };
+    if (request) this.incoming = { message: request, reader: null, unread: false };
   }
 
   // Made at first use: many requests need none of them.
@@ -213,7 +216,8 @@ export function answer(id, head, bytes, stream) {
     console.error(JSON.stringify({ level: "ERROR", message: "the answer cannot be sent", error: String(error) }));
     response = failure(invocation.incoming.message);
   }
-  if (invocation.respond) invocation.respond(response);
+  if (invocation.incoming.unread) drain(invocation.incoming.message).then(() => invocation.respond(response));
+  else if (invocation.respond) invocation.respond(response);
   else invocation.response = response;
 }
 
@@ -261,6 +265,19 @@ export function readRequest(id, operation, owner, whole) {
 
 export function readResponse(id, operation, owner, exchange, whole) {
   read(find(id), operation, find(owner)?.exchanges.get(exchange), whole);
+}
+
+// Nobody wants the small body of the request.
+export function discardRequest(id) {
+  const incoming = find(id)?.incoming;
+  if (incoming) incoming.unread = true;
+}
+
+// Takes a body that nobody wants off the connection, before the answer: the server closes a connection whose request has
+// not arrived as a whole, and a client that is still sending would not see the answer.
+function drain(request) {
+  const read = request.arrayBuffer().catch(() => {});
+  return Promise.race([read, new Promise((resolve) => setTimeout(resolve, DRAIN_FOR))]);
 }
 
 async function read(invocation, operation, source, whole) {

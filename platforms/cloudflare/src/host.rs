@@ -32,6 +32,9 @@ extern "C" {
     /// Reads the body of the request of the invocation `owner`: the next chunk, or all of it.
     #[wasm_bindgen(js_name = readRequest)]
     pub fn read_request(invocation: u32, operation: u32, owner: u32, whole: bool);
+    /// Nobody wants the small body of the invocation's request.
+    #[wasm_bindgen(js_name = discardRequest)]
+    pub fn discard_request(invocation: u32);
     /// Reads the response's body in an exchange of the invocation `owner`.
     #[wasm_bindgen(js_name = readResponse)]
     pub fn read_response(invocation: u32, operation: u32, owner: u32, exchange: u32, whole: bool);

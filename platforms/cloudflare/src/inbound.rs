@@ -74,6 +74,18 @@ impl Inbound {
     }
 }
 
+impl Drop for Inbound {
+    fn drop(&mut self) {
+        if let Source::Request(invocation) = self.source
+            && self.whole
+            && self.reading.is_none()
+            && !self.ended
+        {
+            host::discard_request(invocation);
+        }
+    }
+}
+
 impl Stream for Inbound {
     type Item = Result<Bytes, BodyError>;
 
