@@ -50,7 +50,7 @@ impl HttpClient for HyperClient {
 }
 
 /// A body from the wire, chunk by chunk.
-pub(crate) fn inbound(body: Incoming) -> Body {
+fn inbound(body: Incoming) -> Body {
     if hyper::body::Body::is_end_stream(&body) {
         return Body::empty();
     }

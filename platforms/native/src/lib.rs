@@ -15,6 +15,7 @@ mod host;
 mod http_client;
 mod key_value;
 mod ledger;
+mod request_body;
 mod server;
 mod variables;
 

@@ -55,6 +55,8 @@ registry! {
         "Read the present state, then decide.";
     BODY_TOO_LARGE = 413 "body-too-large" "The body is too large"
         "Send less; the detail says how much is allowed.";
+    TARGET_TOO_LONG = 414 "target-too-long" "The path and query are too long"
+        "Send less in the URL; the detail says how much is allowed.";
     UNSUPPORTED_MEDIA_TYPE = 415 "unsupported-media-type" "The media type is not accepted here"
         "Send the media type named in the detail.";
     UNPROCESSABLE = 422 "unprocessable" "The request was understood and refused"
