@@ -25,7 +25,6 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
         hosts: &[Host::Workerd, Host::Native],
         port: 0,
         durable: false,
-        probe: false,
         release: true,
         settings: &Settings::from([]),
         progress: &|step| progress.step(step),

@@ -70,7 +70,6 @@ fn supervise(arguments: &Arguments) -> Result<(), String> {
         hosts: &hosts,
         port: arguments.port,
         durable: true,
-        probe: false,
         release: false,
         settings: &Settings::read(&root()),
         progress: &|step| progress.step(step),

@@ -62,10 +62,9 @@ pub fn worker(options: &Options<'_>) -> Result<Option<PathBuf>, Error> {
         return Ok(None);
     }
     (options.progress)("Worker (WASM)");
-    let modules = target_dir(options.root).join(if options.probe { "worker-probe" } else { "worker" });
-    let features: &[&str] = if options.probe { &["probe"] } else { &[] };
+    let modules = target_dir(options.root).join("worker");
     let failed = |error: local_workerd::Error| Error::step("build the Worker", error);
-    let wasm = local_workerd::build_wasm(options.root, features).map_err(failed)?;
+    let wasm = local_workerd::build_wasm(options.root, &[]).map_err(failed)?;
     local_workerd::bundle(&wasm, &modules).map_err(failed)?;
     Ok(Some(modules))
 }

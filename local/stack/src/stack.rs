@@ -33,8 +33,6 @@ pub struct Options<'a> {
     pub port: u16,
     /// Whether data must survive a power cut.
     pub durable: bool,
-    /// Whether the WASM is built with the routes that only tests use.
-    pub probe: bool,
     /// Whether the native servers are optimised: for measuring.
     pub release: bool,
     /// Providers, a hosted Supabase, overrides.

@@ -60,11 +60,6 @@ impl Rig {
         self.launcher.start(self.kind, 0, overrides).unwrap_or_else(|error| panic!("{error}"))
     }
 
-    /// Calls a route of the tests' build, which is not part of the product and has none of its hygiene.
-    pub fn probe(&self, path: &str) -> Value {
-        Plain::new(&self.edge.base).get(path)
-    }
-
     /// Signs a new user up through the edge; returns the e-mail address and the session.
     pub fn new_user(&self) -> (String, Value) {
         let email = format!("{}@example.com", marker(self.host));

@@ -27,7 +27,6 @@ fn main() -> ExitCode {
         hosts: &hosts,
         port: 0,
         durable: false,
-        probe: true,
         release: false,
         settings: &settings,
         progress: &|step| eprintln!("  {step}"),

@@ -8,7 +8,6 @@ mod credentials;
 mod dependencies;
 mod faults;
 mod health;
-mod host;
 pub mod logs;
 mod stream;
 mod usage;
@@ -40,7 +39,6 @@ pub fn checks() -> Vec<(String, Check)> {
         ("dependencies", dependencies::CHECKS),
         ("faults", faults::CHECKS),
         ("health", health::CHECKS),
-        ("host", host::CHECKS),
         ("stream", stream::CHECKS),
         ("usage", usage::CHECKS),
     ];
