@@ -170,4 +170,21 @@ mod tests {
             found.iter().map(|path| path.strip_prefix(folder.path()).unwrap().to_str().unwrap()).collect();
         assert_eq!(names, ["postgresql@17/bin", "postgresql@16/bin", "postgresql@9/bin"]);
     }
+
+    #[test]
+    fn restores_the_links_that_an_npm_package_lost() {
+        let package = tempfile::tempdir().unwrap();
+        let native = package.path().join("native");
+        fs::create_dir_all(native.join("lib")).unwrap();
+        fs::write(native.join("lib/libpq.so.5.17"), "library").unwrap();
+        let list = r#"[{"source":"native/lib/libpq.so.5.17","target":"native/lib/libpq.so.5"},
+                       {"target":"native/lib/libpq.so","source":"native/lib/libpq.so.5.17"}]"#;
+        fs::write(native.join("pg-symlinks.json"), list).unwrap();
+        for _ in 0..2 {
+            restore_links(&native);
+            for link in ["lib/libpq.so.5", "lib/libpq.so"] {
+                assert_eq!(fs::read_to_string(native.join(link)).unwrap(), "library");
+            }
+        }
+    }
 }

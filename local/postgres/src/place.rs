@@ -63,6 +63,10 @@ fn create(folder: &Path) -> Result<(), Error> {
     }
     match DirBuilder::new().mode(0o700).create(folder) {
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            let me = rustix::process::geteuid();
+            if !me.is_root() && fs::metadata(folder).is_ok_and(|found| found.uid() != me.as_raw()) {
+                return Err(Error::NotOurs(folder.to_owned()));
+            }
             fs::set_permissions(folder, Permissions::from_mode(0o700))
                 .map_err(Error::io(format!("make {} private", folder.display())))
         }

@@ -95,6 +95,10 @@ impl Fault {
 
 /// Answers `/__local/<what>`.
 pub(crate) fn handle(request: &Request, what: &str, surface: &Surface) -> Response {
+    if answer::header(request, "origin").is_some() {
+        let message = "the controls are for tests, not for web pages";
+        return answer::json(StatusCode::FORBIDDEN, &json!({ "message": message }));
+    }
     let done = || answer::json(StatusCode::OK, &json!({ "ok": true }));
     match (request.method(), what) {
         (&Method::GET, "counters") => answer::json(StatusCode::OK, &json!(surface.control.lock().requests)),

@@ -1,6 +1,7 @@
 //! Serves the part of Supabase that the edge uses; see the library.
 
 use std::io::Write as _;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use local_supabase::{Description, Error, Options, serve};
@@ -45,8 +46,13 @@ fn read_arguments(mut arguments: impl Iterator<Item = String>) -> Result<Options
     }
     let missing = |name: &str| format!("{name} is missing");
     let listen = listen.ok_or_else(|| missing("--listen"))?;
+    let address: SocketAddr =
+        listen.parse().map_err(|_| format!("--listen {listen} is no address such as 127.0.0.1:54321"))?;
+    if !address.ip().is_loopback() {
+        return Err(format!("--listen {listen} can be reached from outside; this server is for one machine only"));
+    }
     Ok(Options {
-        listen: listen.parse().map_err(|_| format!("--listen {listen} is no address such as 127.0.0.1:54321"))?,
+        listen: address,
         database_url: database_url.ok_or_else(|| missing("--database-url"))?,
         state: state.ok_or_else(|| missing("--state"))?.into(),
         migrations: migrations.ok_or_else(|| missing("--migrations"))?.into(),

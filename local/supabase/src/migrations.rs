@@ -70,11 +70,12 @@ impl Migration {
 
     fn read(file: PathBuf) -> Result<Self, Error> {
         let stem = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
-        let Some((version, _)) = stem.split_once('_').filter(|(version, name)| is_version(version) && !name.is_empty())
+        let Some((version, name)) =
+            stem.split_once('_').filter(|(version, name)| is_version(version) && !name.is_empty())
         else {
             return Err(Error::MigrationName(file));
         };
-        let (version, name) = (version.to_owned(), stem.to_owned());
+        let (version, name) = (version.to_owned(), name.to_owned());
         let sql = fs::read_to_string(&file).map_err(Error::io(format!("read {}", file.display())))?;
         Ok(Self { version, name, file, sql })
     }
@@ -85,8 +86,8 @@ impl Migration {
         const NOTE: &str = "insert into supabase_migrations.schema_migrations values ($1, array[$2], $3)";
         if let Some(row) = client.query_opt(FIND, &[&self.version]).await? {
             let statements: Option<Vec<String>> = row.get(0);
-            let same = statements.is_none_or(|statements| statements.concat() == self.sql);
-            return if same { Ok(false) } else { Err(Error::ChangedMigration(self.file.clone())) };
+            let was_changed = matches!(statements.as_deref(), Some([sql]) if bare(sql) != bare(&self.sql));
+            return if was_changed { Err(Error::ChangedMigration(self.file.clone())) } else { Ok(false) };
         }
         let transaction = client.transaction().await?;
         run_as_owner(&transaction, &self.file, &self.sql).await?;
@@ -96,6 +97,11 @@ impl Migration {
     }
 }
 
+/// Without what the Supabase CLI leaves out when it notes a migration of one statement; of several it notes each.
+fn bare(sql: &str) -> &str {
+    sql.trim().trim_end_matches(';')
+}
+
 fn is_version(text: &str) -> bool {
     text.len() == 14 && text.bytes().all(|byte| byte.is_ascii_digit())
 }
@@ -103,7 +109,8 @@ fn is_version(text: &str) -> bool {
 /// Runs `seed.sql` unless that was done before; a later change of it is for new databases.
 async fn seed(client: &mut Client, folder: &Path) -> Result<bool, Error> {
     const FIND: &str = "select from supabase_migrations.seed_files where path = 'supabase/seed.sql'";
-    const NOTE: &str = "insert into supabase_migrations.seed_files values ('supabase/seed.sql', md5($1))";
+    const NOTE: &str = "insert into supabase_migrations.seed_files \
+                        values ('supabase/seed.sql', encode(sha256(convert_to($1, 'UTF8')), 'hex'))";
     let file = folder.parent().unwrap_or(folder).join("seed.sql");
     if !file.exists() || client.query_opt(FIND, &[]).await?.is_some() {
         return Ok(false);

@@ -1,7 +1,10 @@
 //! The program itself: start, stop, state, and what tests may break.
 
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -15,6 +18,8 @@ pub const TESTS: &[Test] = &[
     ("it_says_what_is_wrong_with_its_arguments", arguments),
     ("requests_are_counted_by_path", counters),
     ("faults_hit_the_next_requests_under_a_path_and_no_others", faults),
+    ("a_hanging_request_gets_no_answer", hang),
+    ("web_pages_have_no_controls", web_pages),
     ("keys_rotate_without_a_gap", rotation),
     ("a_database_that_is_away_is_a_503_and_no_hang", no_database),
     ("nothing_secret_is_logged", log),
@@ -47,6 +52,10 @@ fn arguments(_: &Rig) {
         (&["--listen"][..], "--listen needs a value"),
         (&["--port", "1"], "unknown argument --port"),
         (&["--listen", "127.0.0.1:0"], "--database-url is missing"),
+        (
+            &["--listen", "0.0.0.0:0", "--database-url", "x", "--state", "x", "--migrations", "x"],
+            "--listen 0.0.0.0:0 can be reached from outside",
+        ),
         (&["--listen", "x", "--database-url", "x", "--state", "x", "--migrations", "x"], "--listen x is no address"),
     ] {
         let output = Command::new(env!("CARGO_BIN_EXE_local-supabase")).args(arguments).output().unwrap();
@@ -96,6 +105,24 @@ fn faults(rig: &Rig) {
     ] {
         assert_eq!(surface.post(As::Nobody, "/__local/fault", &wrong).status, 400);
     }
+}
+
+fn hang(rig: &Rig) {
+    let surface = rig.another("hang");
+    surface.control("fault", &json!({ "path_prefix": "/auth/v1/.well-known/", "mode": "hang" }));
+    let address = surface.url.strip_prefix("http://").unwrap();
+    let mut connection = TcpStream::connect(address).unwrap();
+    connection.write_all(b"GET /auth/v1/.well-known/jwks.json HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+    connection.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+    let nothing = connection.read(&mut [0; 1]).unwrap_err();
+    assert!(matches!(nothing.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut), "{nothing}");
+    assert_eq!(surface.get(As::Nobody, "/auth/v1/.well-known/jwks.json").status, 200);
+}
+
+fn web_pages(rig: &Rig) {
+    let origin = [("origin", "https://app.example")];
+    let answer = rig.surface.send("GET", As::Nobody, "/__local/counters", &origin, "").unwrap();
+    assert_eq!(answer.status, 403);
 }
 
 fn rotation(rig: &Rig) {
