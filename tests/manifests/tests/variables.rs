@@ -21,13 +21,23 @@ fn read_by_the_code() -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for folder in ["functions", "shared", "platforms"] {
         let files = walkdir::WalkDir::new(root().join(folder)).into_iter().flatten();
-        for file in files.filter(|file| file.path().extension().is_some_and(|extension| extension == "rs")) {
+        for file in files.filter(|file| is_product_code(file.path())) {
             let text = fs::read_to_string(file.path()).unwrap();
             let code = text.split("#[cfg(test)]").next().unwrap_or_default();
-            names.extend(code.split('"').skip(1).step_by(2).filter(|word| is_variable(word)).map(str::to_owned));
+            for line in code.lines().filter(|line| !line.contains("env!(")) {
+                names.extend(line.split('"').skip(1).step_by(2).filter(|word| is_variable(word)).map(str::to_owned));
+            }
         }
     }
     names
+}
+
+/// Not tests, and not what only tests compile: the fakes, the contract and the probe.
+fn is_product_code(file: &Path) -> bool {
+    let path = file.strip_prefix(root()).unwrap_or(file).to_string_lossy();
+    path.ends_with(".rs")
+        && path.contains("/src/")
+        && !["/tests", "/fakes", "/contract", "/probe.rs"].iter().any(|part| path.contains(part))
 }
 
 /// Upper-case words with an underscore are variables, and so are these without one.
