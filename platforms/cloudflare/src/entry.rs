@@ -106,3 +106,26 @@ fn send(invocation: InvocationId, method: &Method, response: Response) {
 fn has_no_body(status: StatusCode) -> bool {
     matches!(status.as_u16(), 101 | 204 | 205 | 304)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_answer_to_a_panic_is_the_same_problem_as_any_internal_one() {
+        let javascript = include_str!("../js/host.js");
+        let kind = kinds::INTERNAL;
+        for word in [kind.type_uri(), kind.title.to_owned(), format!("status: {}", kind.status)] {
+            assert!(javascript.contains(&word), "{word}");
+        }
+    }
+
+    #[test]
+    fn the_client_address_is_cloudflares_word_or_this_machine() {
+        let address = |value: &'static str| {
+            client_address(&HeaderMap::from_iter([(CLIENT_ADDRESS.parse().unwrap(), value.parse().unwrap())])).0
+        };
+        assert_eq!(address("2001:db8::1").to_string(), "2001:db8::1");
+        assert_eq!(address("nobody"), IpAddr::V4(Ipv4Addr::LOCALHOST));
+    }
+}

@@ -102,6 +102,12 @@ pub fn poke(invocation: InvocationId, id: TaskId) {
     }
 }
 
+/// How many invocations have work left.
+#[cfg(feature = "probe")]
+pub fn invocations() -> usize {
+    with(|invocations| invocations.len())
+}
+
 fn run(invocation: InvocationId) {
     while let Some((id, mut future, waker)) = with(|invocations| next_ready(invocations.get_mut(&invocation)?)) {
         waker.queued.store(false, Ordering::Relaxed);

@@ -11,6 +11,8 @@ use platform::{Body, BodyError, ByteStream, Context, Request, Response, contract
 use quota::{Policy, Take};
 use url::Url;
 
+use crate::executor;
+
 /// Where these routes are.
 pub const PREFIX: &str = "/__probe/";
 
@@ -47,6 +49,7 @@ async fn route(request: Request, context: &Context) -> Result<Response, String> 
         "waits" => Ok(waits(&query)),
         "wake" => Ok(wake(&query)),
         "echo" => Ok(echo(request)),
+        "invocations" => Ok(Response::new(executor::invocations().to_string().into())),
         other => Err(format!("no such probe: {other}")),
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,8 +15,32 @@ use local_workerd::{Options, Workerd, build_wasm, bundle};
 /// No step of a test needs longer.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
+/// A Worker of one test; its folder goes with it.
+pub struct Worker {
+    workerd: Workerd,
+    _directory: Folder,
+}
+
+struct Folder(PathBuf);
+
+impl Deref for Worker {
+    type Target = Workerd;
+
+    fn deref(&self) -> &Workerd {
+        &self.workerd
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            let _ = fs::remove_dir_all(&self.0); // a failed test leaves its log
+        }
+    }
+}
+
 /// The Worker with the probe's routes, or `None` (with the reason printed) on a machine that cannot run it.
-pub fn worker(variables: &[(&str, &str)]) -> Option<Workerd> {
+pub fn worker(variables: &[(&str, &str)]) -> Option<Worker> {
     static MODULES: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     static STARTED: AtomicUsize = AtomicUsize::new(0);
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
@@ -45,13 +70,23 @@ pub fn worker(variables: &[(&str, &str)]) -> Option<Workerd> {
         variables,
         log: &log,
     };
-    Some(Workerd::spawn(&options).unwrap())
+    let workerd = Workerd::spawn(&options).unwrap();
+    Some(Worker { workerd, _directory: Folder(directory) })
 }
 
 /// A folder of this test run.
 fn scratch() -> &'static Path {
     static SCRATCH: OnceLock<PathBuf> = OnceLock::new();
-    SCRATCH.get_or_init(|| Path::new(env!("CARGO_TARGET_TMPDIR")).join(std::process::id().to_string()))
+    SCRATCH.get_or_init(|| {
+        let all = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        for folder in fs::read_dir(all).into_iter().flatten().flatten() {
+            let age = folder.metadata().and_then(|data| data.modified()).ok().and_then(|time| time.elapsed().ok());
+            if age.is_some_and(|age| age > Duration::from_hours(1)) {
+                let _ = fs::remove_dir_all(folder.path()); // of an earlier run
+            }
+        }
+        all.join(std::process::id().to_string())
+    })
 }
 
 /// The simulator's HTTP peer, for as long as the process lives.
