@@ -1,10 +1,16 @@
-use crate::tool::{self, cargo, exists};
+use std::process::Command;
 
+use crate::tool::{self, cargo, exists};
+use crate::{root, wasm};
+
+/// The newest wrangler that runs on Node.js 20.
+const WRANGLER: &str = "4.80.0";
+const NODE_CAN_RUN_WRANGLER: &str = "const [major, minor] = process.versions.node.split('.'); process.exit(major > 20 || (major == 20 && minor >= 3) ? 0 : 1)";
 /// The target that the Worker is compiled for.
 const WASM: &str = "wasm32-unknown-unknown";
 
 /// Format, lints for the host and each WASM target, docs with warnings denied, dependency policy where cargo-deny is
-/// installed.
+/// installed, and a deployment without an account.
 pub fn run() -> Result<(), String> {
     tool::run(&mut cargo(&["fmt", "--all", "--check"]))?;
     let host = [
@@ -39,5 +45,17 @@ pub fn run() -> Result<(), String> {
     } else {
         println!("skipped: cargo-deny is not installed (`cargo install cargo-deny --locked` adds it)");
     }
-    Ok(())
+    deploy_dry_run()
+}
+
+/// Lets wrangler pack the Worker as it would for a deployment. It needs no account.
+fn deploy_dry_run() -> Result<(), String> {
+    if !exists("node", &["--eval", NODE_CAN_RUN_WRANGLER]) {
+        println!("skipped: wrangler {WRANGLER} needs Node.js 20.3 or later");
+        return Ok(());
+    }
+    wasm::run()?;
+    let mut wrangler = Command::new("npx");
+    wrangler.args(["--yes", &format!("wrangler@{WRANGLER}"), "deploy", "--dry-run", "--outdir", "target/wrangler"]);
+    tool::run(wrangler.env("WRANGLER_SEND_METRICS", "false").env("CI", "true").current_dir(root()))
 }
