@@ -5,7 +5,7 @@
 //! it is read, small ones in one piece. `js/worker.js` is the module that Cloudflare calls, `js/host.js` holds what
 //! Rust imports.
 //!
-//! Futures run on an executor of our own ([`executor`]), not on the queue of `wasm-bindgen-futures`. That queue is one
+//! Futures run on an executor of our own (`executor`), not on the queue of `wasm-bindgen-futures`. That queue is one
 //! per WASM instance and runs inside whichever request's microtask comes first. Workers attribute I/O to the request in
 //! which it is begun: a task that continues in another request's microtask begins its I/O there, and loses it when that
 //! request ends.

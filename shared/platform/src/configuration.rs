@@ -8,7 +8,7 @@ use crate::Variables;
 
 /// Reads a function's typed configuration and collects every fault, so that all are reported together.
 ///
-/// ```ignore
+/// ```text
 /// let mut read = Configuration::of(variables);
 /// let (url, key) = (read.url("SUPABASE_URL").await, read.secret("SUPABASE_SECRET_KEY").await);
 /// read.finish(move || Some(Config { url: url?, key: key? }))
