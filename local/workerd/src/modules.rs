@@ -6,9 +6,10 @@ use wasm_bindgen_cli_support::Bindgen;
 use crate::Error;
 
 /// The Worker's own JavaScript; `worker.js` is the entry.
-const SOURCES: [(&str, &str); 2] = [
+const SOURCES: [(&str, &str); 3] = [
     ("worker.js", include_str!("../../../platforms/cloudflare/js/worker.js")),
     ("host.js", include_str!("../../../platforms/cloudflare/js/host.js")),
+    ("sleepers.js", include_str!("../../../platforms/cloudflare/js/sleepers.js")),
 ];
 
 /// Makes ES modules of the file `wasm` in `directory`, which is emptied first. The same modules run in workerd, in

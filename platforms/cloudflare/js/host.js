@@ -4,6 +4,7 @@
 // only when it is read. Numbers stand for everything else: an invocation is one call of the Worker (a request, a
 // trigger, a Durable Object's event), an operation is one pending promise, a stream is one body that Rust produces.
 import * as edge from "./index.js";
+import { Sleepers } from "./sleepers.js";
 
 const invocations = new Map(); // those that outlive their first call
 let lastInvocation = 0;
@@ -28,7 +29,7 @@ class Invocation {
   rouse; // continues this invocation from another one's call
   finished = false; // no task is left
   #exchanges;
-  #timers;
+  #sleepers;
   #streams;
 
   constructor(request) {
@@ -40,19 +41,28 @@ class Invocation {
     return (this.#exchanges ??= new Map());
   }
 
-  get timers() {
-    return (this.#timers ??= new Map());
+  get sleepers() {
+    return (this.#sleepers ??= new Sleepers((operation) => enter(this, edge.settleDone, operation)));
   }
 
   get streams() {
     return (this.#streams ??= new Map());
   }
 
+  // No task is left.
+  finish() {
+    this.finished = true;
+    this.#sleepers?.stop();
+    if (!this.end) return;
+    invocations.delete(this.id);
+    this.end();
+  }
+
   // The WASM instance is gone, and with it everything that was to come.
   lose() {
     this.respond?.(failure(this.incoming.message));
     for (const exchange of this.exchanges.values()) exchange.abort.abort();
-    for (const timer of this.timers.values()) clearTimeout(timer);
+    this.#sleepers?.stop();
     for (const stream of this.streams.values()) stream.error(new Error("the answer was cut off"));
     this.end?.();
   }
@@ -178,11 +188,7 @@ export function random(buffer) {
 
 // No task of the invocation is left.
 export function finished(id) {
-  const invocation = find(id);
-  invocation.finished = true;
-  if (!invocation.end) return;
-  invocations.delete(id);
-  invocation.end();
+  find(id)?.finish();
 }
 
 export function wake(id) {
@@ -190,18 +196,11 @@ export function wake(id) {
 }
 
 export function sleep(id, operation, milliseconds) {
-  const invocation = find(id);
-  const fire = () => {
-    invocation.timers.delete(operation);
-    enter(invocation, edge.settleDone, operation);
-  };
-  invocation.timers.set(operation, setTimeout(fire, milliseconds));
+  find(id)?.sleepers.add(operation, milliseconds);
 }
 
 export function cancelSleep(id, operation) {
-  const timers = find(id)?.timers;
-  clearTimeout(timers?.get(operation));
-  timers?.delete(operation);
+  find(id)?.sleepers.remove(operation);
 }
 
 // The response to the invocation's request.
