@@ -60,15 +60,12 @@ impl Edge {
         let origin = request.headers().get(ORIGIN).cloned();
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         if method == Method::HEAD {
-            *request.method_mut() = Method::GET;
+            *request.method_mut() = Method::GET; // the host sends the head of the answer and not its body
         }
         let mut response = match self.cors.preflight(&method, request.headers()) {
             Some(preflight) => preflight,
             None => self.dispatch(request, context).await.unwrap_or_else(|problem| render(problem, &path, id)),
         };
-        if method == Method::HEAD {
-            *response.body_mut() = Body::empty();
-        }
         tracing::debug!(http.request.method = %method, url.path = path, http.response.status_code = response.status().as_u16());
         self.finish(response.headers_mut(), id, origin.as_ref());
         response

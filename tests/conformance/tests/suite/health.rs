@@ -21,6 +21,7 @@ fn head_has_the_headers_of_get_and_no_body(rig: &Rig) {
     let answer = rig.edge.send("HEAD", "/healthz", &[], None).expect(200);
     assert!(answer.body.is_empty());
     assert_eq!(answer.header("content-type"), "application/json");
+    assert_eq!(answer.header("content-length"), rig.edge.get("/healthz").header("content-length"));
 }
 
 fn readyz_names_each_dependency_with_its_latency(rig: &Rig) {
