@@ -56,6 +56,8 @@ struct Batch {
 
 /// Half a kilobyte per event: two megabytes at most.
 pub(crate) const LIMITS: Limits = Limits { queue: 4_096, batch: 200 };
+/// How long a writer lets events gather. Writing each by itself costs about as much as the call it tells of.
+pub(crate) const GATHER: Duration = Duration::from_millis(20);
 /// Hosts end background work some 30 s after the answer.
 const BACK_OFF: [Duration; 5] = [
     Duration::from_millis(250),
@@ -120,7 +122,11 @@ impl Recorder {
     pub(crate) async fn write(&self, context: &Context) {
         let Some(writing) = self.begin(context.clock.now()) else { return };
         let mut pauses = BACK_OFF.iter();
-        while let Some(batch) = writing.next(context.clock.now()) {
+        loop {
+            if self.state().queue.len() < self.limits.batch {
+                context.clock.sleep(GATHER).await;
+            }
+            let Some(batch) = writing.next(context.clock.now()) else { return };
             let events: Vec<_> = batch.events.iter().map(|event| &**event).collect();
             match self.send(&events, context).await {
                 Ok(recorded) => {

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::recorder::{Limits, Recorder};
+use crate::recorder::{GATHER, Limits, Recorder};
 use crate::usage_event::{Status, UsageEvent, UsageSource};
 
 const REQUEST: &str = r#"{"model":"default","messages":[1]}"#;
@@ -58,14 +58,10 @@ fn batches(scene: &Scene) -> Vec<usize> {
 fn events_are_written_in_batches_and_in_order() {
     let scene = Scene::new();
     let (_, expected) = recorder(&scene, 7, Limits { queue: 100, batch: 3 });
-    let held = scene.host.http.hold();
-    let mut writing = Box::pin(scene.host.background.run_all());
-    assert!(futures_util::FutureExt::now_or_never(&mut writing).is_none());
-    held.release(response(200, "application/json", r#"{"recorded":1}"#));
-    scene.run(writing);
-    // The first request writes its own event, and on its way what the others have added meanwhile.
-    assert_eq!(batches(&scene), [3, 3]);
-    assert_eq!(ids(&scene.events()), expected[1..]);
+    // The first request writes its own event and what the others add while it lets them gather.
+    scene.run(scene.host.background.run_all());
+    assert_eq!(batches(&scene), [3, 3, 1]);
+    assert_eq!(ids(&scene.events()), expected);
 }
 
 #[test]
@@ -146,6 +142,9 @@ fn only_one_request_writes_and_what_comes_meanwhile_goes_with_it() {
     let context = scene.host.context();
     let held = scene.host.http.hold();
     let mut first = Box::pin(scene.host.background.run_all());
+    assert!(futures_util::FutureExt::now_or_never(&mut first).is_none());
+    assert_eq!(scene.calls_to("record_llm_usage"), 0, "it lets events gather");
+    scene.host.clock.advance(GATHER);
     assert!(futures_util::FutureExt::now_or_never(&mut first).is_none());
     for _ in 0..3 {
         recorder.expect(&context).send(event(&context)).unwrap();
