@@ -1,4 +1,5 @@
 use std::fs::{self, File};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -98,14 +99,15 @@ fn wait(stop: &AtomicBool, stack: &mut Stack) -> Option<String> {
 /// Starts this very command again without `--detach`, in a process group of its own, and waits until it is ready.
 fn detach(arguments: &Arguments) -> Result<(), String> {
     let log = state().join("supervisor.log");
-    let file = || File::create(&log).map_err(|error| format!("could not create {}: {error}", log.display()));
+    // The summary in it names the demo user's password.
+    let file = File::options().create(true).truncate(true).write(true).mode(0o600).open(&log);
+    let output = file.map_err(|error| format!("could not create {}: {error}", log.display()))?;
     let itself = std::env::current_exe().map_err(|error| error.to_string())?;
     let mut command = Command::new(itself);
     command.args(["up", "--port", &arguments.port.to_string()]);
     for host in &arguments.hosts {
         command.args(["--host", host.host().name()]);
     }
-    let output = file()?;
     let errors = output.try_clone().map_err(|error| error.to_string())?;
     command.process_group(0).stdin(Stdio::null()).stdout(output).stderr(errors);
     let mut child = command.spawn().map_err(|error| error.to_string())?;

@@ -1,13 +1,18 @@
 use http::StatusCode;
 use platform::{ClientAddress, Context, Request, Response};
-use problem::Problem;
-use secrecy::SecretString;
+use problem::{Problem, kinds};
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 use supabase::{AuthError, SignUp, Supabase};
 
 use crate::{LIMITS, answer, attempts};
+
+/// The longest e-mail address, in characters (RFC 3696, erratum 1690 says 254; some systems allow more).
+const MAX_ADDRESS: usize = 320;
+/// The longest password or refresh token, in bytes.
+const MAX_SECRET: usize = 1024;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -46,6 +51,8 @@ impl From<String> for Password {
 pub async fn signup(supabase: &Supabase, request: Request, context: &Context) -> Result<Response, Problem> {
     let address = request.extensions().get::<ClientAddress>().copied();
     let account: NewAccount = read(request, context).await?;
+    check_address(&account.email)?;
+    check_secret("/password", &account.password)?;
     attempts::count(context, &account.email, address).await?;
     let outcome = supabase.auth().signup(context, &account.email, &account.password.0, account.data.as_ref()).await;
     match outcome.map_err(|error| refused("signup", error))? {
@@ -58,6 +65,8 @@ pub async fn signup(supabase: &Supabase, request: Request, context: &Context) ->
 pub async fn login(supabase: &Supabase, request: Request, context: &Context) -> Result<Response, Problem> {
     let address = request.extensions().get::<ClientAddress>().copied();
     let credentials: Credentials = read(request, context).await?;
+    check_address(&credentials.email)?;
+    check_secret("/password", &credentials.password)?;
     attempts::count(context, &credentials.email, address).await?;
     let session = supabase.auth().sign_in_with_password(context, &credentials.email, &credentials.password.0).await;
     answer(StatusCode::OK, &session.map_err(|error| refused("login", error))?)
@@ -66,6 +75,7 @@ pub async fn login(supabase: &Supabase, request: Request, context: &Context) -> 
 /// `POST /auth/refresh`: the next session.
 pub async fn refresh(supabase: &Supabase, request: Request, context: &Context) -> Result<Response, Problem> {
     let token: RefreshToken = read(request, context).await?;
+    check_secret("/refresh_token", &token.refresh_token)?;
     let session = supabase.auth().refresh(context, &token.refresh_token.0).await;
     answer(StatusCode::OK, &session.map_err(|error| refused("refresh", error))?)
 }
@@ -76,6 +86,26 @@ pub async fn read<T: DeserializeOwned>(request: Request, context: &Context) -> R
     json_body::parse(&json_body::read(&parts.headers, body, LIMITS, &*context.clock).await?)
 }
 
+/// Whether an address may exist is for Supabase Auth to say; what can be none is refused here.
+fn check_address(email: &str) -> Result<(), Problem> {
+    let plausible = email.contains('@') && !email.chars().any(|c| c.is_control() || c.is_whitespace());
+    if plausible && email.chars().count() <= MAX_ADDRESS {
+        return Ok(());
+    }
+    let rule = format!("must be an e-mail address of at most {MAX_ADDRESS} characters");
+    Err(Problem::new(kinds::INVALID_REQUEST).at("/email", rule))
+}
+
+/// A NUL character cannot be stored in Postgres, so no secret has one.
+fn check_secret(pointer: &str, secret: &Password) -> Result<(), Problem> {
+    let text = secret.0.expose_secret();
+    if !text.is_empty() && !text.contains('\0') && text.len() <= MAX_SECRET {
+        return Ok(());
+    }
+    let rule = format!("must have 1 to {MAX_SECRET} bytes and no NUL character");
+    Err(Problem::new(kinds::INVALID_REQUEST).at(pointer, rule))
+}
+
 /// Notes the refusal, with its cause when it is ours or Supabase's.
 fn refused(action: &'static str, error: AuthError) -> Problem {
     match &error {
@@ -83,4 +113,28 @@ fn refused(action: &'static str, error: AuthError) -> Problem {
         refusal => tracing::info!(action, reason = %refusal, "sign-in was refused"),
     }
     error.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_can_be_no_address_is_refused() {
+        for email in ["a@example.com", "ü@exämple.com", "a+b@c"] {
+            assert!(check_address(email).is_ok(), "{email}");
+        }
+        for email in ["", "a", "a @b.c", "a\u{0}@b.c", "a@b.c\n", &format!("{}@b.c", "x".repeat(320))] {
+            assert!(check_address(email).is_err(), "{email:?}");
+        }
+    }
+
+    #[test]
+    fn a_secret_has_no_nul_character_and_an_end() {
+        let check = |text: &str| check_secret("/password", &Password::from(text.to_owned()));
+        assert!(check("correct horse").is_ok());
+        for secret in ["", "a\u{0}b", &"x".repeat(1025)] {
+            assert!(check(secret).is_err());
+        }
+    }
 }

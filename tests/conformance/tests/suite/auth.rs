@@ -97,6 +97,8 @@ fn unknown_members_and_wrong_types_are_refused_with_their_place(rig: &Rig) {
         rig.edge.post("/auth/login", &body).expect_problem(400, "invalid-request")["errors"][0]["pointer"].clone()
     };
     assert_eq!(place(json!({"email": 7, "password": PASSWORD})), "/email");
+    assert_eq!(place(json!({"email": "\u{0}@example.com", "password": PASSWORD})), "/email");
+    assert_eq!(place(json!({"email": "a@example.com", "password": "a\u{0}b"})), "/password");
     assert_eq!(place(json!({"email": "a@example.com", "password": PASSWORD, "admin": true})), "/admin");
     let problem =
         rig.edge.post("/auth/login", &json!({"email": "a@example.com"})).expect_problem(400, "invalid-request");
