@@ -10,10 +10,10 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::{Auth, Config, Error, Rpc};
+use crate::{Auth, Config, Error, Rpc, Storage};
 
 const DEADLINE: Duration = Duration::from_secs(5);
-const MAX_ANSWER_BYTES: usize = 1024 * 1024;
+pub(crate) const MAX_ANSWER_BYTES: usize = 1024 * 1024;
 /// The shortest pause before the one retry; as much again at most is added by chance.
 const RETRY_PAUSE_MILLIS: u64 = 50;
 
@@ -24,7 +24,7 @@ const CONTENT_PROFILE: HeaderName = HeaderName::from_static("content-profile");
 #[derive(Clone)]
 pub struct Supabase {
     config: Arc<Config>,
-    deadline: Duration,
+    pub(crate) deadline: Duration,
 }
 
 /// As whom a call is made.
@@ -74,6 +74,11 @@ impl Supabase {
     /// The project's Auth.
     pub fn auth(&self) -> Auth<'_> {
         Auth(self)
+    }
+
+    /// The project's Storage.
+    pub fn storage(&self) -> Storage<'_> {
+        Storage(self)
     }
 
     /// Calls a database function as `identity`. One that is idempotent is tried once more when the first try met a
@@ -127,23 +132,41 @@ impl Supabase {
     }
 
     fn request(&self, call: &Call<'_>) -> Result<platform::Request, Error> {
-        let base = self.config.url.as_str().trim_end_matches('/');
-        let uri: Uri = format!("{base}{}", call.path).parse().map_err(|_| Error::Unusable("the URL".into()))?;
-        let mut request = Request::new(Body::from(call.body.clone()));
-        *request.method_mut() = call.method.clone();
-        *request.uri_mut() = uri;
+        let body = Body::from(call.body.clone());
+        let mut request = self.bare_request(call.method.clone(), &call.path, body, &call.identity)?;
         let headers = request.headers_mut();
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-        // A secret key together with a browser's name is refused, so ours is always said.
-        headers.insert(USER_AGENT, HeaderValue::from_static(concat!("qlp-edge/", env!("CARGO_PKG_VERSION"))));
         if !call.body.is_empty() {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
         if let Some(profile) = call.profile {
             headers.insert(CONTENT_PROFILE, HeaderValue::from_static(profile));
         }
-        self.identify(headers, &call.identity)?;
         Ok(request)
+    }
+
+    /// A request as `identity` that says nothing yet of media types.
+    pub(crate) fn bare_request(
+        &self,
+        method: Method,
+        path: &str,
+        body: Body,
+        identity: &Identity<'_>,
+    ) -> Result<platform::Request, Error> {
+        let uri: Uri = format!("{}{path}", self.base()).parse().map_err(|_| Error::Unusable("the URL".into()))?;
+        let mut request = Request::new(body);
+        *request.method_mut() = method;
+        *request.uri_mut() = uri;
+        let headers = request.headers_mut();
+        // A secret key together with a browser's name is refused, so ours is always said.
+        headers.insert(USER_AGENT, HeaderValue::from_static(concat!("qlp-edge/", env!("CARGO_PKG_VERSION"))));
+        self.identify(headers, identity)?;
+        Ok(request)
+    }
+
+    /// The project's URL without a slash at its end.
+    pub(crate) fn base(&self) -> &str {
+        self.config.url.as_str().trim_end_matches('/')
     }
 
     /// New keys (`sb_…`) are no JWTs and go into `apikey` alone; legacy keys are also the bearer token.

@@ -1,6 +1,7 @@
-//! Typed clients for a Supabase project: RPC over PostgREST, and Auth.
+//! Typed clients for a Supabase project: RPC over PostgREST, Auth, and Storage.
 //!
-//! Every call has one deadline for everything, a bound on the answer, and errors that carry none of the upstream's text.
+//! Every call has one deadline for everything (a download: for its head), a bound on what is read of the answer, and
+//! errors that carry none of the upstream's text.
 //! Keys and tokens never appear in `Debug` output.
 
 mod auth;
@@ -10,6 +11,8 @@ mod config;
 mod error;
 mod rpc;
 mod session;
+mod storage;
+mod storage_error;
 
 pub use auth::{Auth, LogoutScope};
 pub use auth_error::AuthError;
@@ -21,3 +24,5 @@ pub use rpc::{
     USAGE_SUMMARY,
 };
 pub use session::{Session, SignUp};
+pub use storage::{Storage, Upload};
+pub use storage_error::StorageError;
