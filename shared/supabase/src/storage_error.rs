@@ -115,7 +115,7 @@ impl StorageError {
         }
     }
 
-    /// The body is not for [`Error`] to read: its codes are not PostgREST's.
+    /// The body is not for [`crate::Error`] to read: its codes are not PostgREST's.
     fn of_status(status: StatusCode, answer: &Answer, identity: &Identity<'_>, code: &str) -> Self {
         let code = code.to_owned();
         match Error::of_answer(status, &answer.headers, b"", identity) {
