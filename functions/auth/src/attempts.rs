@@ -1,10 +1,9 @@
-use std::fmt::Write as _;
-
 use http::header::RETRY_AFTER;
 use platform::{ClientAddress, Context};
 use problem::{Problem, kinds};
 use quota::{Decision, Policy, Take};
 use sha2::{Digest as _, Sha256};
+use token::api_key;
 
 /// Attempts at one account: 10 per 5 minutes.
 const PER_ACCOUNT: (&str, u64, u64) = ("sign-in-account", 10, 300);
@@ -16,7 +15,7 @@ const NANOS_PER_SECOND: u64 = 1_000_000_000;
 ///
 /// The account is counted whether it exists or not, under a digest, so that the ledger holds no address book.
 pub async fn count(context: &Context, account: &str, address: Option<ClientAddress>) -> Result<(), Problem> {
-    let account = format!("account:{}", digest(&account.trim().to_lowercase()));
+    let account = format!("account:{}", api_key::hex(&Sha256::digest(account.trim().to_lowercase()).into()));
     take(context, &account, PER_ACCOUNT).await?;
     match address {
         Some(address) => take(context, &format!("address:{}", network(address)), PER_ADDRESS).await,
@@ -53,13 +52,6 @@ fn network(ClientAddress(address): ClientAddress) -> String {
             format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
         }
     }
-}
-
-fn digest(text: &str) -> String {
-    Sha256::digest(text).iter().fold(String::new(), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
 }
 
 #[cfg(test)]

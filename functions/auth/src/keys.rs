@@ -6,10 +6,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use supabase::{CREATE_KEY, Identity, LIST_KEYS, REVOKE_KEY, Supabase};
 use token::api_key::{self, ApiKey, PEPPER_VERSION};
-use token::{Caller, SCOPES};
+use token::{ApiKeyConfig, Caller, SCOPES};
 use uuid::Uuid;
 
-use crate::{Config, allowed, answer, no_content, own_token, sign_in};
+use crate::{answer, no_content, own_token, sign_in};
 
 /// The longest name of a key, in characters.
 const MAX_NAME: usize = 100;
@@ -24,7 +24,7 @@ struct NewKey {
 
 /// Answers a request to `/auth/keys/<path…>`. Only the user's own access token manages keys: a stolen key makes no others.
 pub async fn handle(
-    config: &Config,
+    config: Option<&ApiKeyConfig>,
     supabase: &Supabase,
     path: &[&str],
     request: Request,
@@ -36,8 +36,8 @@ pub async fn handle(
         ([], &Method::GET) => list(supabase, user, context).await,
         ([], &Method::POST) => create(config, supabase, request, user, context).await,
         ([id], &Method::DELETE) => revoke(supabase, id, user, context).await,
-        ([], _) => Err(allowed("GET, HEAD, POST")),
-        ([_], _) => Err(allowed("DELETE")),
+        ([], _) => Err(Problem::method_not_allowed("GET, HEAD, POST")),
+        ([_], _) => Err(Problem::method_not_allowed("DELETE")),
         _ => Err(kinds::NOT_FOUND.into()),
     }
 }
@@ -49,22 +49,22 @@ async fn list(supabase: &Supabase, user: &SecretString, context: &Context) -> Re
 
 /// Makes a key and shows it this once; from then on only its digest is known.
 async fn create(
-    config: &Config,
+    config: Option<&ApiKeyConfig>,
     supabase: &Supabase,
     request: Request,
     user: &SecretString,
     context: &Context,
 ) -> Result<Response, Problem> {
-    let pepper = config.pepper.as_ref().ok_or(kinds::MISCONFIGURED)?;
+    let config = config.ok_or(kinds::MISCONFIGURED)?;
     let wish: NewKey = sign_in::read(request, context).await?;
     check(&wish)?;
-    let secret = api_key::generate(config.environment, &*context.entropy);
+    let secret = api_key::generate(config.environment(), &*context.entropy);
     let key = ApiKey::parse(secret.expose_secret()).ok_or(kinds::INTERNAL)?;
     let row = json!({
         "name": wish.name,
         "scopes": wish.scopes,
         "expires_at": wish.expires_at,
-        "digest": api_key::hex(&pepper.digest(&key)),
+        "digest": api_key::hex(&config.pepper.digest(&key)),
         "pepper_version": PEPPER_VERSION,
         "prefix": key.display_prefix(),
     });

@@ -1,7 +1,6 @@
 //! Sign-up, sign-in and sessions in front of Supabase Auth, and the user's API keys: `/auth/*`.
 
 mod attempts;
-mod config;
 mod keys;
 mod sign_in;
 
@@ -14,23 +13,22 @@ use platform::{Body, Context, Request, Response};
 use problem::{Problem, kinds};
 use serde::Serialize;
 use supabase::{LogoutScope, Supabase};
-use token::{Authenticator, Caller};
-
-pub use config::Config;
+use token::{ApiKeyConfig, Authenticator, Caller};
 
 /// What `/auth/*` accepts: nothing of it is large.
 const LIMITS: Limits = Limits { bytes: 16 * 1024, time: Duration::from_secs(10) };
 
 /// The function behind `/auth/*`.
 pub struct Auth {
-    config: Config,
+    /// Without it there are no API keys.
+    api_keys: Option<ApiKeyConfig>,
     supabase: Supabase,
 }
 
 impl Auth {
     /// In front of `supabase`.
-    pub fn new(config: Config, supabase: Supabase) -> Self {
-        Self { config, supabase }
+    pub fn new(api_keys: Option<ApiKeyConfig>, supabase: Supabase) -> Self {
+        Self { api_keys, supabase }
     }
 
     /// Answers a request to `/auth/<path…>`.
@@ -55,10 +53,10 @@ impl Auth {
             }
             (["keys", rest @ ..], _) => {
                 let caller = authenticator.authenticate(request.headers(), context).await?;
-                keys::handle(&self.config, &self.supabase, rest, request, &caller, context).await
+                keys::handle(self.api_keys.as_ref(), &self.supabase, rest, request, &caller, context).await
             }
-            (["signup" | "login" | "refresh" | "logout"], _) => Err(allowed("POST")),
-            (["session"], _) => Err(allowed("GET, HEAD")),
+            (["signup" | "login" | "refresh" | "logout"], _) => Err(Problem::method_not_allowed("POST")),
+            (["session"], _) => Err(Problem::method_not_allowed("GET, HEAD")),
             _ => Err(kinds::NOT_FOUND.into()),
         }
     }
@@ -97,11 +95,6 @@ fn no_content() -> Response {
     response
 }
 
-/// Says which methods are there.
-fn allowed(methods: &str) -> Problem {
-    Problem::new(kinds::METHOD_NOT_ALLOWED).detail(format!("Use {methods}.")).header(http::header::ALLOW, methods)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -116,14 +109,5 @@ mod tests {
             drop(assert_send(auth.handle(&["session"], Request::default(), authenticator, context)));
         }
         let _ = handling;
-    }
-
-    #[test]
-    fn refusing_a_method_says_what_is_allowed() {
-        let response = allowed("POST").into_response(problem::Dialect::ProblemJson, "r-1");
-        assert_eq!(
-            (response.status().as_u16(), &response.headers()["allow"]),
-            (405, &HeaderValue::from_static("POST"))
-        );
     }
 }

@@ -37,7 +37,6 @@ mod tests;
 use std::sync::Arc;
 
 use http::Method;
-use http::header::ALLOW;
 use platform::{Context, Request, Response};
 use problem::{Problem, kinds};
 use secrecy::SecretString;
@@ -110,13 +109,9 @@ impl LlmProxy {
                 let query = request.uri().query().unwrap_or_default().to_owned();
                 usage::summary(&self.supabase, &query, caller.access_token.as_ref(), context).await
             }
-            "/v1/chat/completions" => Err(allowed("POST")),
-            "/v1/models" | USAGE => Err(allowed("GET, HEAD")),
+            "/v1/chat/completions" => Err(Problem::method_not_allowed("POST")),
+            "/v1/models" | USAGE => Err(Problem::method_not_allowed("GET, HEAD")),
             _ => Err(kinds::NOT_FOUND.into()),
         }
     }
-}
-
-fn allowed(methods: &str) -> Problem {
-    Problem::new(kinds::METHOD_NOT_ALLOWED).detail(format!("Use {methods}.")).header(ALLOW, methods)
 }

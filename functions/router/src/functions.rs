@@ -19,14 +19,13 @@ pub async fn load(variables: &dyn Variables) -> Result<(Functions, Cors), Config
     let mut read = Configuration::of(variables);
     let token = token::Config::read(&mut read).await;
     let supabase = supabase::Config::read(&mut read).await;
-    let auth = auth::Config::read(&mut read).await;
     let llm = llm_proxy::Config::read(&mut read).await;
     let cors = Cors::read(&mut read).await;
     read.finish(|| {
-        let supabase = Supabase::new(supabase?);
+        let (token, supabase) = (token?, Supabase::new(supabase?));
         let functions = Functions {
-            authenticator: Authenticator::new(token?),
-            auth: Auth::new(auth?, supabase.clone()),
+            auth: Auth::new(token.api_keys.clone(), supabase.clone()),
+            authenticator: Authenticator::new(token),
             llm: LlmProxy::new(llm?, supabase.clone()),
             supabase,
         };

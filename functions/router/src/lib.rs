@@ -7,7 +7,7 @@ mod health;
 mod problems;
 mod routes;
 
-use http::header::{HeaderMap, HeaderName, HeaderValue, ORIGIN, X_CONTENT_TYPE_OPTIONS};
+use http::header::{HeaderMap, HeaderValue, ORIGIN, X_CONTENT_TYPE_OPTIONS};
 use http::{Method, Response as HttpResponse};
 use platform::{Body, Context, Request, Response, Timestamp};
 use problem::Problem;
@@ -97,11 +97,4 @@ fn json(status: u16, body: &serde_json::Value) -> Response {
     *response.status_mut() = http::StatusCode::from_u16(status).unwrap_or_default();
     response.headers_mut().insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
-}
-
-/// Says which methods `allow` names.
-fn method_not_allowed(allow: &str) -> Problem {
-    Problem::new(problem::kinds::METHOD_NOT_ALLOWED)
-        .detail(format!("Use {allow}."))
-        .header(HeaderName::from_static("allow"), allow)
 }

@@ -3,7 +3,7 @@ use platform::{Context, Request, Response};
 use problem::{Dialect, Problem, kinds};
 
 use crate::functions::Functions;
-use crate::{health, json, method_not_allowed, problems};
+use crate::{health, json, problems};
 
 /// The most segments that any route has; a longer path is not found without being looked at.
 const MAX_SEGMENTS: usize = 8;
@@ -22,7 +22,7 @@ pub async fn dispatch(functions: Option<&Functions>, request: Request, context: 
     let functions = functions.ok_or(kinds::MISCONFIGURED)?;
     match segments.as_slice() {
         ["readyz"] if request.method() == Method::GET => Ok(health::ready(functions, context).await),
-        ["readyz"] => Err(method_not_allowed("GET, HEAD")),
+        ["readyz"] => Err(Problem::method_not_allowed("GET, HEAD")),
         ["auth", rest @ ..] => functions.auth.handle(rest, request, &functions.authenticator, context).await,
         ["v1", "chat", "completions"] | ["v1", "models" | "usage"] => {
             let caller = functions.authenticator.authenticate(request.headers(), context).await?;
@@ -42,5 +42,5 @@ pub fn dialect(path: &str) -> Dialect {
 }
 
 fn get(method: &Method, answer: impl FnOnce() -> Response) -> Result<Response, Problem> {
-    if method == Method::GET { Ok(answer()) } else { Err(method_not_allowed("GET, HEAD")) }
+    if method == Method::GET { Ok(answer()) } else { Err(Problem::method_not_allowed("GET, HEAD")) }
 }

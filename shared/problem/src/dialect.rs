@@ -121,6 +121,15 @@ mod tests {
     }
 
     #[test]
+    fn refusing_a_method_says_what_is_allowed() {
+        let response = Problem::method_not_allowed("POST").into_response(Dialect::ProblemJson, "r-1");
+        assert_eq!(
+            (response.status().as_u16(), &response.headers()["allow"]),
+            (405, &HeaderValue::from_static("POST"))
+        );
+    }
+
+    #[test]
     fn every_answer_forbids_storing() {
         for dialect in [Dialect::ProblemJson, Dialect::OpenAi, Dialect::OAuth] {
             let response = Problem::new(kinds::INTERNAL).into_response(dialect, "r-1");

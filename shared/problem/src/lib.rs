@@ -10,7 +10,7 @@ mod kind;
 pub use dialect::Dialect;
 pub use kind::{ALL, Kind, kinds};
 
-use http::header::{HeaderMap, HeaderName, HeaderValue};
+use http::header::{ALLOW, HeaderMap, HeaderName, HeaderValue};
 
 /// One answer to something that went wrong. Boxed inside, so that a `Result` with it stays small.
 #[derive(Debug, Clone)]
@@ -37,6 +37,11 @@ impl Problem {
     /// A problem of `kind`, without further detail.
     pub fn new(kind: &'static Kind) -> Self {
         Self(Box::new(Parts { kind, detail: None, violations: Vec::new(), headers: HeaderMap::new() }))
+    }
+
+    /// A known path with another method; `methods` is the value of `Allow`, such as `GET, HEAD`.
+    pub fn method_not_allowed(methods: &str) -> Self {
+        Self::new(kinds::METHOD_NOT_ALLOWED).detail(format!("Use {methods}.")).header(ALLOW, methods)
     }
 
     /// What is wrong with this very request and what to change.

@@ -5,7 +5,7 @@ use secrecy::{ExposeSecret, SecretString};
 use url::{Host, Url};
 
 use crate::KeySet;
-use crate::api_key::Pepper;
+use crate::api_key::{Environment, Pepper};
 
 /// RFC 7518 section 3.2: "A key of the same size as the hash output […] or larger MUST be used".
 const MIN_SECRET_BYTES: usize = 32;
@@ -41,6 +41,13 @@ pub enum Jwks {
     Url(Url),
     /// Given once and for all.
     Inline(KeySet),
+}
+
+impl ApiKeyConfig {
+    /// What new keys say they are for: `test` when Supabase runs on this machine, `live` otherwise.
+    pub fn environment(&self) -> Environment {
+        if is_loopback(&self.supabase.url) { Environment::Test } else { Environment::Live }
+    }
 }
 
 impl Config {

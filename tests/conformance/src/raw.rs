@@ -46,6 +46,11 @@ impl EventStream {
         Self { reader, status, head: head.to_ascii_lowercase() }
     }
 
+    /// The answer's `x-request-id`.
+    pub fn request_id(&self) -> String {
+        self.head.split("x-request-id: ").nth(1).unwrap().lines().next().unwrap().to_owned()
+    }
+
     /// One chunk of the chunked body: `Some(bytes)`, empty at the proper end; `None` when it was cut.
     fn chunk(&mut self) -> Option<Vec<u8>> {
         let mut size = String::new();

@@ -77,7 +77,7 @@ fn broken(rig: &Rig, behaviour: &Value, status: &str) -> Events {
     let marker = marker("broken");
     let stream = rig.stream(&Rig::chat(&marker, behaviour, true));
     assert_eq!(stream.status, 200);
-    let request_id = stream.head.split("x-request-id: ").nth(1).unwrap().lines().next().unwrap().to_owned();
+    let request_id = stream.request_id();
     let events = stream.read_to_end();
     let row = rig.usage_row(&request_id);
     assert_eq!(row["status"], status, "{row}");

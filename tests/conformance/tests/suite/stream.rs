@@ -127,7 +127,7 @@ fn hanging_up_cancels_the_provider_and_leaves_one_row(rig: &Rig) {
     let marker = marker("hang-up");
     let body = Rig::chat(&marker, &json!({"tokens": 400, "interval_ms": 20}), true);
     let stream = rig.stream(&body);
-    let request_id = stream.head.split("x-request-id: ").nth(1).unwrap().lines().next().unwrap().to_owned();
+    let request_id = stream.request_id();
     stream.read_then_hang_up(6);
     let counters = wait_until("the provider sees the cancellation", || {
         let counters = rig.seen(&marker);
@@ -143,7 +143,7 @@ fn hanging_up_cancels_the_provider_and_leaves_one_row(rig: &Rig) {
 fn closing_at_done_is_a_success(rig: &Rig) {
     let marker = marker("done");
     let stream = rig.stream(&Rig::chat(&marker, &json!({"tokens": 3}), true));
-    let request_id = stream.head.split("x-request-id: ").nth(1).unwrap().lines().next().unwrap().to_owned();
+    let request_id = stream.request_id();
     let events = stream.read_then_hang_up(6); // role, three tokens, finish reason, [DONE]
     assert_eq!(events.last().unwrap(), "[DONE]", "{events:?}");
     let row = rig.usage_row(&request_id);
