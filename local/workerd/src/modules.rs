@@ -9,7 +9,7 @@ use crate::Error;
 const SOURCES: [(&str, &str); 3] = [
     ("worker.js", include_str!("../../../platforms/cloudflare/js/worker.js")),
     ("host.js", include_str!("../../../platforms/cloudflare/js/host.js")),
-    ("sleepers.js", include_str!("../../../platforms/cloudflare/js/sleepers.js")),
+    ("headers.js", include_str!("../../../platforms/cloudflare/js/headers.js")),
 ];
 
 /// Makes ES modules of the file `wasm` in `directory`, which is emptied first. The same modules run in workerd, in

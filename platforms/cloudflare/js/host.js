@@ -4,7 +4,7 @@
 // only when it is read. Numbers stand for everything else: an invocation is one call of the Worker (a request, a
 // trigger, a Durable Object's event), an operation is one pending promise, a stream is one body that Rust produces.
 import * as edge from "./index.js";
-import { Sleepers } from "./sleepers.js";
+import { headers } from "./headers.js";
 
 const invocations = new Map(); // those that outlive their first call
 let lastInvocation = 0;
@@ -29,7 +29,7 @@ class Invocation {
   rouse; // continues this invocation from another one's call
   finished = false; // no task is left
   #exchanges;
-  #sleepers;
+  #timer;
   #streams;
 
   constructor(request) {
@@ -41,18 +41,19 @@ class Invocation {
     return (this.#exchanges ??= new Map());
   }
 
-  get sleepers() {
-    return (this.#sleepers ??= new Sleepers((operation) => enter(this, edge.settleDone, operation)));
-  }
-
   get streams() {
     return (this.#streams ??= new Map());
+  }
+
+  ringIn(milliseconds) {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => enter(this, edge.ring), milliseconds);
   }
 
   // No task is left.
   finish() {
     this.finished = true;
-    this.#sleepers?.stop();
+    if (this.#timer) clearTimeout(this.#timer);
     if (!this.end) return;
     invocations.delete(this.id);
     this.end();
@@ -62,7 +63,7 @@ class Invocation {
   lose() {
     this.respond?.(failure(this.incoming.message));
     for (const exchange of this.exchanges.values()) exchange.abort.abort();
-    this.#sleepers?.stop();
+    clearTimeout(this.#timer);
     for (const stream of this.streams.values()) stream.error(new Error("the answer was cut off"));
     this.end?.();
   }
@@ -195,12 +196,8 @@ export function wake(id) {
   find(id)?.rouse?.();
 }
 
-export function sleep(id, operation, milliseconds) {
-  find(id)?.sleepers.add(operation, milliseconds);
-}
-
-export function cancelSleep(id, operation) {
-  find(id)?.sleepers.remove(operation);
+export function setTimer(id, milliseconds) {
+  find(id)?.ringIn(milliseconds);
 }
 
 // The response to the invocation's request.
@@ -210,7 +207,7 @@ export function answer(id, head, bytes, stream) {
   try {
     const lines = head.split("\n");
     const body = stream ? produced(invocation, stream, lines[1]) : (bytes?.slice() ?? null);
-    response = new Response(body, { status: +lines[0], headers: headers(lines), encodeBody: "manual" });
+    response = new Response(body, { status: +lines[0], headers: headers(lines, 2), encodeBody: "manual" });
   } catch (error) {
     console.error(JSON.stringify({ level: "ERROR", message: "the answer cannot be sent", error: String(error) }));
     response = failure(invocation.incoming.message);
@@ -367,20 +364,4 @@ async function importKey(algorithm, jwk) {
   if (keys.size >= MAX_KEYS) keys.delete(keys.keys().next().value);
   keys.set(jwk, key);
   return key;
-}
-
-// Header lines from the third on (or from `first`); a name that comes twice needs a list.
-function headers(lines, first = 2) {
-  const record = {};
-  for (let i = first; i < lines.length; i += 2) {
-    if (lines[i] in record) return list(lines, first);
-    record[lines[i]] = lines[i + 1];
-  }
-  return record;
-}
-
-function list(lines, first) {
-  const all = new Headers();
-  for (let i = first; i < lines.length; i += 2) all.append(lines[i], lines[i + 1]);
-  return all;
 }

@@ -1,48 +1,41 @@
-use std::future::Future;
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::cell::Cell;
 use std::time::Duration;
 
 use futures_util::future::FutureExt;
 use platform::{BoxFuture, Timestamp};
 
 use crate::host;
-use crate::operation::Operation;
+use crate::sleep::Sleep;
 
-/// The host's time, which stands still between I/O.
+/// The host's time, which stands still between I/O: it is asked once per entry from JavaScript.
 pub struct Clock;
 
-/// A timer of the host. Dropping it early clears it.
-struct Sleep(Operation);
+thread_local! {
+    static NOW: Cell<Option<i64>> = const { Cell::new(None) };
+}
 
 impl platform::Clock for Clock {
     fn now(&self) -> Timestamp {
-        #[allow(clippy::cast_possible_truncation)] // milliseconds since the epoch fit
-        Timestamp::from_millisecond(host::now() as i64).unwrap_or_default()
+        Timestamp::from_millisecond(now()).unwrap_or_default()
     }
 
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
-        // The host's timers take a signed 32-bit number: about 24 days, longer than any invocation lives.
-        let milliseconds = i32::try_from(duration.as_micros().div_ceil(1000)).unwrap_or(i32::MAX);
-        async move {
-            Sleep(Operation::begin(|invocation, operation| host::sleep(invocation, operation, milliseconds))).await;
-        }
-        .boxed()
+        let milliseconds = i64::try_from(duration.as_micros().div_ceil(1000)).unwrap_or(i64::MAX);
+        async move { Sleep::until(now().saturating_add(milliseconds)).await }.boxed()
     }
 }
 
-impl Future for Sleep {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        self.0.poll_unpin(context).map(drop)
-    }
+/// Milliseconds since the epoch.
+pub fn now() -> i64 {
+    NOW.get().unwrap_or_else(|| {
+        #[allow(clippy::cast_possible_truncation)] // milliseconds since the epoch fit
+        let now = host::now() as i64;
+        NOW.set(Some(now));
+        now
+    })
 }
 
-impl Drop for Sleep {
-    fn drop(&mut self) {
-        if self.0.is_pending() {
-            host::cancel_sleep(self.0.invocation, self.0.id);
-        }
-    }
+/// Time may have moved on: an entry from JavaScript begins.
+pub fn ask_again() {
+    NOW.set(None);
 }

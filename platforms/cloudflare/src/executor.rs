@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Wake, Waker};
 
-use crate::host;
+use crate::{clock, host, sleep};
 
 /// The number of an invocation, given by the host.
 pub type InvocationId = u32;
@@ -65,6 +65,7 @@ pub fn next_number() -> u32 {
 /// polling.
 pub fn enter(invocation: InvocationId, entry: impl FnOnce()) {
     let outer = CURRENT.replace(Some(invocation));
+    clock::ask_again();
     entry();
     if outer != Some(invocation) {
         run(invocation);
@@ -130,6 +131,7 @@ fn run(invocation: InvocationId) {
         _ => Some(invocations.remove(&invocation)),
     });
     if idle.is_some() {
+        sleep::forget(invocation);
         host::finished(invocation);
     }
 }

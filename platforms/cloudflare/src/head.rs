@@ -1,13 +1,13 @@
 //! Heads as lines: how requests' and responses' heads cross the boundary, each as one string.
 //!
-//! `method`, `url`, then name and value of each header; or `status` and the headers. What leaves has one line more, after
-//! the status or the URL: the length of a streamed body, if it is known. A header value cannot contain a line break, in
-//! neither direction.
+//! What comes in is `method` and `url`, or `status`, then name and value of each header. What leaves has one line more after
+//! the URL or the status, the length of a streamed body if it is known; then all names in one line, separated by commas, and
+//! a line for each value. A header value cannot contain a line break, in neither direction.
 
 use std::fmt::Write as _;
 
 use bytes::{Buf, Bytes};
-use http::header::{CONTENT_LENGTH, HOST};
+use http::header::{ACCEPT_ENCODING, CONTENT_LENGTH, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, request, response};
 
 /// Headers about one connection, which never pass from one to the next (RFC 9110 section 7.6.1).
@@ -49,14 +49,13 @@ pub fn read_response(head: String) -> Option<response::Parts> {
 }
 
 /// The head of an outbound request; `length` is that of a streamed body.
-pub fn write_request(parts: &request::Parts, length: Option<u64>) -> String {
-    let mut head = start(&parts.headers);
+pub fn write_request(mut parts: request::Parts, length: Option<u64>) -> String {
+    let headers = &mut parts.headers;
+    headers.entry(ACCEPT_ENCODING).or_insert(HeaderValue::from_static("identity")); // functions read bodies as they come
+    let mut head = start(headers);
     let _ = write!(head, "{}\n{}\n", parts.method, parts.uri);
     write_length(&mut head, length);
-    write_headers(&mut head, &parts.headers, |name| name != HOST && name != CONTENT_LENGTH);
-    if !parts.headers.contains_key(http::header::ACCEPT_ENCODING) {
-        head.push_str("\naccept-encoding\nidentity"); // functions read bodies as they come
-    }
+    write_headers(&mut head, headers, |name| name != HOST && name != CONTENT_LENGTH);
     head
 }
 
@@ -116,13 +115,18 @@ fn write_length(head: &mut String, length: Option<u64>) {
     }
 }
 
+/// The names in one line, separated by commas, then a line for each value.
 fn write_headers(head: &mut String, headers: &HeaderMap, wanted: impl Fn(&HeaderName) -> bool) {
-    for (name, value) in headers {
-        if HOP_BY_HOP.contains(name) || !wanted(name) {
-            continue;
+    let wanted = |name: &HeaderName| wanted(name) && !HOP_BY_HOP.contains(name);
+    head.push('\n');
+    let names = headers.iter().map(|(name, _)| name).filter(|name| wanted(name));
+    for (place, name) in names.enumerate() {
+        if place > 0 {
+            head.push(',');
         }
-        head.push('\n');
         head.push_str(name.as_str());
+    }
+    for (_, value) in headers.iter().filter(|(name, _)| wanted(name)) {
         head.push('\n');
         match str::from_utf8(value.as_bytes()) {
             Ok(text) => head.push_str(text),
@@ -173,8 +177,8 @@ mod tests {
             .into_parts();
         parts.headers.insert("connection", HeaderValue::from_static("close"));
         parts.headers.insert("content-length", HeaderValue::from_static("7"));
-        assert_eq!(write_response(&parts, Some(7), false), "200\n7\nset-cookie\na=1\nset-cookie\nb=2");
-        assert_eq!(write_response(&parts, None, true), "200\n\nset-cookie\na=1\nset-cookie\nb=2\ncontent-length\n7");
+        assert_eq!(write_response(&parts, Some(7), false), "200\n7\nset-cookie,set-cookie\na=1\nb=2");
+        assert_eq!(write_response(&parts, None, true), "200\n\nset-cookie,set-cookie,content-length\na=1\nb=2\n7");
     }
 
     #[test]
@@ -186,7 +190,7 @@ mod tests {
 
     #[test]
     fn asks_upstreams_for_bytes_as_they_are_unless_told_otherwise() {
-        let head = |request: http::request::Builder| write_request(&request.body(()).unwrap().into_parts().0, None);
+        let head = |request: http::request::Builder| write_request(request.body(()).unwrap().into_parts().0, None);
         let request = || http::Request::get("http://a/b").header("host", "c").header("te", "trailers");
         assert_eq!(head(request()), "GET\nhttp://a/b\n\naccept-encoding\nidentity");
         assert_eq!(head(request().header("accept-encoding", "gzip")), "GET\nhttp://a/b\n\naccept-encoding\ngzip");

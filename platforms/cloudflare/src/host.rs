@@ -16,11 +16,9 @@ extern "C" {
     /// Calls `resume` soon, inside the invocation.
     pub fn wake(invocation: u32);
 
-    /// Settles `operation` after some milliseconds.
-    pub fn sleep(invocation: u32, operation: u32, milliseconds: i32);
-    /// Forgets a sleep.
-    #[wasm_bindgen(js_name = cancelSleep)]
-    pub fn cancel_sleep(invocation: u32, operation: u32);
+    /// Sets the invocation's timer, in place of the one that is set: it calls `ring` after some milliseconds.
+    #[wasm_bindgen(js_name = setTimer)]
+    pub fn set_timer(invocation: u32, milliseconds: i32);
 
     /// Gives the response: known bytes, or the number of a produced stream, or neither.
     pub fn answer(invocation: u32, head: &str, bytes: Option<&[u8]>, stream: u32);

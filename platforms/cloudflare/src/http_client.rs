@@ -35,14 +35,15 @@ impl platform::HttpClient for HttpClient {
                 None
             }
         };
-        let head = head::write_request(&parts, length);
+        let method = parts.method.clone();
+        let head = head::write_request(parts, length);
         let operation = Operation::begin(|invocation, operation| {
             host::send(invocation, operation, &head, bytes.as_deref(), upload.map_or(0, |stream| stream.id));
         });
         let exchange = Exchange { invocation: operation.invocation, id: operation.id, upload, open: true };
         drop((bytes, head));
         match operation.await {
-            Outcome::Text(head) => answer(exchange, &parts.method, head),
+            Outcome::Text(head) => answer(exchange, &method, head),
             Outcome::Failed(reason) => Err(SendError::Unreachable(reason)),
             Outcome::Done | Outcome::Bytes(_) => Err(SendError::Unreachable("no head".into())),
         }

@@ -28,4 +28,5 @@ mod outbound;
 #[cfg(feature = "probe")]
 mod probe;
 mod signatures;
+mod sleep;
 mod variables;

@@ -17,7 +17,7 @@ pub struct Operation {
 
 /// How an operation ended.
 pub enum Outcome {
-    /// Nothing more to say: a timer fired, a body ended.
+    /// Nothing more to say: a body ended.
     Done,
     /// A head, a decision, a verdict.
     Text(String),
@@ -48,11 +48,6 @@ impl Operation {
         with(|operations| operations.insert(id, State::Pending(None)));
         start(invocation, id);
         Self { invocation, id }
-    }
-
-    /// Whether the host has yet to settle it.
-    pub fn is_pending(&self) -> bool {
-        with(|operations| matches!(operations.get(&self.id), Some(State::Pending(_))))
     }
 }
 
