@@ -31,7 +31,7 @@ pub async fn handle(
     caller: &Caller,
     context: &Context,
 ) -> Result<Response, Problem> {
-    let user = own_token(caller)?;
+    let user = &own_token(caller)?;
     match (path, request.method()) {
         ([], &Method::GET) => list(supabase, user, context).await,
         ([], &Method::POST) => create(config, supabase, request, user, context).await,

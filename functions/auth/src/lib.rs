@@ -11,6 +11,7 @@ use http::{Method, StatusCode};
 use json_body::Limits;
 use platform::{Body, Context, Request, Response};
 use problem::{Problem, kinds};
+use secrecy::SecretString;
 use serde::Serialize;
 use supabase::{LogoutScope, Supabase};
 use token::{ApiKeyConfig, Authenticator, Caller};
@@ -64,13 +65,13 @@ impl Auth {
     /// Ends the session of the caller's own token. Its access token remains valid until it expires.
     async fn logout(&self, caller: &Caller, context: &Context) -> Result<Response, Problem> {
         let token = own_token(caller)?;
-        self.supabase.auth().logout(context, token, LogoutScope::Local).await?;
+        self.supabase.auth().logout(context, &token, LogoutScope::Local).await?;
         Ok(no_content())
     }
 }
 
 /// The user's own access token; what acts on the account itself is not for API keys.
-fn own_token(caller: &Caller) -> Result<&secrecy::SecretString, Problem> {
+fn own_token(caller: &Caller) -> Result<SecretString, Problem> {
     caller.access_token().ok_or_else(|| {
         Problem::new(kinds::PERMISSION_DENIED).detail("An API key cannot do this: sign in and use the access token.")
     })

@@ -81,7 +81,8 @@ impl LlmProxy {
         caller: &token::Caller,
         context: &Context,
     ) -> Result<Response, Problem> {
-        caller.require_scope(if request.uri().path() == USAGE { "usage:read" } else { "llm" })?;
+        let reads_usage = request.uri().path() == USAGE;
+        caller.require_scope(if reads_usage { "usage:read" } else { "llm" })?;
         let request_id = request.extensions().get::<RequestId>().cloned();
         let payer = Payer {
             user: caller.principal.user_id,
@@ -89,7 +90,7 @@ impl LlmProxy {
             key: caller.principal.key_id,
             request: request_id.unwrap_or_else(|| RequestId::new(context)),
         };
-        let access_token = caller.access_token().cloned();
+        let access_token = if reads_usage { caller.access_token() } else { None };
         self.answer(request, Caller { payer, access_token }, context).await
     }
 

@@ -1,33 +1,31 @@
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use hmac::{Hmac, Mac};
-use http::HeaderMap;
+use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use platform::{Context, PublicKey, Timestamp};
 use secrecy::{ExposeSecret, SecretString};
-use sha2::{Digest, Sha256};
+use sha2::Sha256;
 
 use crate::api_key::ApiKey;
 use crate::api_keys::ApiKeys;
 use crate::claims::Claims;
-use crate::credential::Credential;
-use crate::expiring_map::ExpiringMap;
+use crate::credential::{Credential, bearer_token};
 use crate::jwks_source::JwksSource;
 use crate::jws::{Algorithm, Jws};
 use crate::key_set::{KeySet, algorithm_of};
-use crate::remote_keys::{RemoteKeys, later};
+use crate::remote_keys::RemoteKeys;
+use crate::verified_tokens::{Signer, Verified, VerifiedTokens};
 use crate::{Config, Jwks, Principal, Reason, Refusal};
 
-const VERIFIED_TOKENS: usize = 4096;
-const VERIFIED_FOR: Duration = Duration::from_mins(5);
 const RETRY_AFTER_HOST_FAILURE: Duration = Duration::from_secs(5);
 
 /// Finds out who is calling. One per instance: it keeps the issuer's keys and the tokens it has already verified.
 pub struct Authenticator {
     config: Config,
     keys: Keys,
-    verified: Mutex<ExpiringMap<[u8; 32], Verified>>,
+    verified: VerifiedTokens,
     api_keys: Option<ApiKeys>,
 }
 
@@ -35,25 +33,13 @@ pub struct Authenticator {
 pub struct Caller {
     /// Who is calling.
     pub principal: Arc<Principal>,
-    access_token: Option<SecretString>,
+    /// The header with the access token; it was taken apart once already.
+    authorization: Option<HeaderValue>,
 }
 
 enum Keys {
     Inline(KeySet),
     Remote(Arc<RemoteKeys>),
-}
-
-/// A token whose signature and claims were right.
-#[derive(Clone)]
-struct Verified {
-    principal: Arc<Principal>,
-    /// The key that signed it; none if it was the legacy secret.
-    signer: Option<Arc<Signer>>,
-}
-
-struct Signer {
-    id: String,
-    key: Arc<PublicKey>,
 }
 
 impl Authenticator {
@@ -64,13 +50,13 @@ impl Authenticator {
             Jwks::Inline(keys) => Keys::Inline(keys.clone()),
         };
         let api_keys = config.api_keys.as_ref().map(ApiKeys::new);
-        Self { config, keys, verified: Mutex::new(ExpiringMap::new(VERIFIED_TOKENS)), api_keys }
+        Self { config, keys, verified: VerifiedTokens::new(), api_keys }
     }
 
     /// Who sent these headers. A credential that is present and bad is refused, whatever else would be let in.
     pub async fn authenticate(&self, headers: &HeaderMap, context: &Context) -> Result<Caller, Refusal> {
         let caller = match Credential::of(headers)? {
-            Credential::AccessToken(token) => self.access_token(token, context).await,
+            Credential::AccessToken(token) => self.access_token(token, headers, context).await,
             Credential::ApiKey(key) => self.api_key(key, context).await,
         };
         caller.inspect_err(|refusal| tracing::info!(reason = %refusal, "a credential was refused"))
@@ -79,21 +65,20 @@ impl Authenticator {
     async fn api_key(&self, key: &str, context: &Context) -> Result<Caller, Refusal> {
         let key = ApiKey::parse(key).ok_or(Reason::MalformedApiKey)?;
         let api_keys = self.api_keys.as_ref().ok_or(Reason::NoApiKeys)?;
-        Ok(Caller { principal: api_keys.principal(&key, context).await?, access_token: None })
+        Ok(Caller { principal: api_keys.principal(&key, context).await?, authorization: None })
     }
 
-    async fn access_token(&self, token: &str, context: &Context) -> Result<Caller, Refusal> {
-        let digest: [u8; 32] = Sha256::digest(token).into();
-        let principal = match self.recall(&digest, context) {
+    async fn access_token(&self, token: &str, headers: &HeaderMap, context: &Context) -> Result<Caller, Refusal> {
+        let principal = match self.recall(token, context) {
             Some(principal) => principal,
-            None => self.verify_and_remember(token, digest, context).await?,
+            None => self.verify_and_remember(token, context).await?,
         };
-        Ok(Caller { principal, access_token: Some(SecretString::from(token)) })
+        Ok(Caller { principal, authorization: headers.get(AUTHORIZATION).cloned() })
     }
 
-    /// A token seen before costs one hash and two look-ups, unless its key was withdrawn.
-    fn recall(&self, digest: &[u8; 32], context: &Context) -> Option<Arc<Principal>> {
-        let verified = self.verified().get(digest, context.clock.now())?.clone();
+    /// A token seen before, unless its key was withdrawn.
+    fn recall(&self, token: &str, context: &Context) -> Option<Arc<Principal>> {
+        let verified = self.verified.recall(token, context.clock.now())?;
         let current = match (&self.keys, &verified.signer) {
             (Keys::Remote(keys), Some(signer)) => keys.still_lists(&signer.id, &signer.key, context),
             _ => true,
@@ -101,15 +86,10 @@ impl Authenticator {
         current.then_some(verified.principal)
     }
 
-    async fn verify_and_remember(
-        &self,
-        token: &str,
-        digest: [u8; 32],
-        context: &Context,
-    ) -> Result<Arc<Principal>, Refusal> {
+    async fn verify_and_remember(&self, token: &str, context: &Context) -> Result<Arc<Principal>, Refusal> {
         let (verified, expires_at) = self.verify(token, context).await?;
-        let (principal, now) = (Arc::clone(&verified.principal), context.clock.now());
-        self.verified().insert(digest, verified, now, expires_at.min(later(now, VERIFIED_FOR)));
+        let principal = Arc::clone(&verified.principal);
+        self.verified.remember(token, verified, context.clock.now(), expires_at);
         Ok(principal)
     }
 
@@ -148,10 +128,6 @@ impl Authenticator {
         }
         check_mac(jws, secret.expose_secret().as_bytes())
     }
-
-    fn verified(&self) -> MutexGuard<'_, ExpiringMap<[u8; 32], Verified>> {
-        self.verified.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// Whether `jws` is signed by `key`, which alone decides the algorithm.
@@ -180,8 +156,8 @@ pub(crate) fn check_mac(jws: &Jws<'_>, secret: &[u8]) -> Result<(), Reason> {
 
 impl Caller {
     /// The user's own token, to act as the user towards Supabase; none behind an API key.
-    pub fn access_token(&self) -> Option<&SecretString> {
-        self.access_token.as_ref()
+    pub fn access_token(&self) -> Option<SecretString> {
+        self.authorization.as_ref().and_then(bearer_token).map(SecretString::from)
     }
 
     /// Refuses a credential without `scope`.

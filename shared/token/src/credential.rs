@@ -1,5 +1,5 @@
 use http::HeaderMap;
-use http::header::{AUTHORIZATION, COOKIE};
+use http::header::{AUTHORIZATION, COOKIE, HeaderValue};
 
 use crate::{Reason, Refusal, api_key};
 
@@ -25,7 +25,7 @@ impl<'a> Credential<'a> {
         }
         match (bearer, api_key) {
             (Some(header), _) => {
-                let token = header.to_str().ok().and_then(bearer_token).ok_or(Reason::NotBearer)?;
+                let token = bearer_token(header).ok_or(Reason::NotBearer)?;
                 let is_api_key = token.starts_with(api_key::PREFIX);
                 Ok(if is_api_key { Self::ApiKey(token) } else { Self::AccessToken(token) })
             }
@@ -37,10 +37,12 @@ impl<'a> Credential<'a> {
 }
 
 /// RFC 6750 section 2.1, with the scheme in any case (RFC 9110 section 11.1) and exactly one space.
-fn bearer_token(header: &str) -> Option<&str> {
-    let (scheme, token) = header.split_once(' ')?;
-    let valid = scheme.eq_ignore_ascii_case("bearer") && !token.is_empty() && !token.contains([' ', '\t', ',']);
-    valid.then_some(token)
+pub(crate) fn bearer_token(header: &HeaderValue) -> Option<&str> {
+    let (scheme, token) = header.as_bytes().split_at_checked("bearer ".len())?;
+    let valid = scheme.eq_ignore_ascii_case(b"bearer ")
+        && !token.is_empty()
+        && token.iter().all(|byte| byte.is_ascii_graphic() && *byte != b',');
+    valid.then(|| str::from_utf8(token).ok()).flatten()
 }
 
 fn has_session_cookie(headers: &HeaderMap) -> bool {
@@ -53,7 +55,7 @@ fn has_session_cookie(headers: &HeaderMap) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use http::header::{HeaderName, HeaderValue};
+    use http::header::HeaderName;
     use proptest::prelude::*;
 
     use super::*;

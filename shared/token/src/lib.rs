@@ -18,6 +18,7 @@ mod reason;
 mod refusal;
 mod remote_keys;
 mod strict_json;
+mod verified_tokens;
 #[cfg(test)]
 mod wycheproof;
 
