@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 use bytes::{Buf, Bytes};
 use http::header::{ACCEPT_ENCODING, CONTENT_LENGTH, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, request, response};
+use memchr::memchr;
 
 /// Headers about one connection, which never pass from one to the next (RFC 9110 section 7.6.1).
 const HOP_BY_HOP: [HeaderName; 9] = [
@@ -83,7 +84,7 @@ impl Iterator for Lines {
 
     fn next(&mut self) -> Option<Bytes> {
         let rest = self.0.as_mut()?;
-        match rest.iter().position(|byte| *byte == b'\n') {
+        match memchr(b'\n', rest) {
             Some(end) => {
                 let line = rest.split_to(end);
                 rest.advance(1);

@@ -1,7 +1,6 @@
 use std::fmt::Write as _;
 
 use jiff::Timestamp;
-use serde_json::Value;
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
@@ -86,9 +85,10 @@ const OWN: [&str; 4] = ["ts", "level", "target", "truncated"];
 
 impl Line {
     fn begin(now: Timestamp, level: &str, target: &str) -> Self {
-        let mut text = String::with_capacity(512);
-        // Writing to a string cannot fail. Levels and targets are module paths and constants of the source code.
-        let _ = write!(text, r#"{{"ts":"{now:.3}","level":"{level}","target":{}"#, Value::from(target));
+        let mut text = String::with_capacity(1024);
+        // Writing to a string cannot fail. Levels and targets are module paths and constants of the source code, which
+        // need no escapes.
+        let _ = write!(text, r#"{{"ts":"{now:.3}","level":"{level}","target":"{target}""#);
         Self { text, names: Vec::new(), complete: true }
     }
 
@@ -101,12 +101,14 @@ impl Line {
         }
     }
 
-    fn add_one(&mut self, name: &str, value: &Value) {
-        let (length, prefix) = (self.text.len(), if OWN.contains(&name) { "field." } else { "" });
-        let _ = write!(self.text, r#","{prefix}{name}":{value}"#);
-        if self.text.len() + TRUNCATED.len() > MAX_LINE {
-            self.text.truncate(length);
+    fn add_one(&mut self, name: &str, value: &str) {
+        let prefix = if OWN.contains(&name) { "field." } else { "" };
+        let parts = [",\"", prefix, name, "\":", value];
+        let length: usize = parts.iter().map(|part| part.len()).sum();
+        if self.text.len() + length + TRUNCATED.len() > MAX_LINE {
             self.complete = false;
+        } else {
+            self.text.extend(parts);
         }
     }
 
@@ -121,7 +123,7 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use secrecy::SecretString;
-    use serde_json::json;
+    use serde_json::{Value, json};
     use tracing::{debug, error, error_span, field, info, warn};
 
     use super::*;

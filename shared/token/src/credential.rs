@@ -1,5 +1,6 @@
 use http::HeaderMap;
 use http::header::{AUTHORIZATION, COOKIE, HeaderValue};
+use memchr::memchr3;
 
 use crate::{Reason, Refusal, api_key};
 
@@ -36,13 +37,15 @@ impl<'a> Credential<'a> {
     }
 }
 
-/// RFC 6750 section 2.1, with the scheme in any case (RFC 9110 section 11.1) and exactly one space.
+/// RFC 6750 section 2.1, with the scheme in any case (RFC 9110 section 11.1) and exactly one space. A header value has no
+/// control character but the tab.
 pub(crate) fn bearer_token(header: &HeaderValue) -> Option<&str> {
     let (scheme, token) = header.as_bytes().split_at_checked("bearer ".len())?;
     let valid = scheme.eq_ignore_ascii_case(b"bearer ")
         && !token.is_empty()
-        && token.iter().all(|byte| byte.is_ascii_graphic() && *byte != b',');
-    valid.then(|| str::from_utf8(token).ok()).flatten()
+        && token.is_ascii()
+        && memchr3(b' ', b'\t', b',', token).is_none();
+    if valid { str::from_utf8(token).ok() } else { None }
 }
 
 fn has_session_cookie(headers: &HeaderMap) -> bool {
