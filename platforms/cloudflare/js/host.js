@@ -16,6 +16,8 @@ let booted = false;
 
 // Milliseconds that an answer waits for a small body to arrive which nobody reads.
 const DRAIN_FOR = 1000;
+// A response with a body of a known length up to this many bytes crosses with it, in one piece.
+const WHOLE_UP_TO = 64 * 1024;
 
 export const generation = () => instance;
 
@@ -133,12 +135,12 @@ function find(id) {
 }
 
 // Every call into WASM. An exception here is a panic (or a stack or memory overflow): the instance cannot go on.
-function enter(invocation, call, number, value) {
+function enter(invocation, call, number, value, more) {
   if (invocation.instance !== instance) return;
   const outer = active;
   active = invocation;
   try {
-    call(invocation.id, number, value);
+    call(invocation.id, number, value, more);
   } catch (error) {
     breakDown(error);
   } finally {
@@ -238,13 +240,26 @@ async function exchangeHeads(invocation, operation, exchange, lines, bytes, stre
     });
     exchange.message = response;
     let head = String(response.status);
+    let length = NaN;
     response.headers.forEach((value, name) => {
       head += "\n" + name + "\n" + value;
+      if (name === "content-length") length = +value;
     });
-    enter(invocation, edge.settleText, operation, head);
+    const body = length <= WHOLE_UP_TO && lines[0] !== "HEAD" ? await whole(response) : null;
+    if (body) enter(invocation, edge.settleAnswer, operation, head, body);
+    else enter(invocation, edge.settleText, operation, head);
   } catch (error) {
     invocation.exchanges.delete(operation);
     enter(invocation, edge.settleFailed, operation, String(error));
+  }
+}
+
+// The body, or null when it breaks off: whoever reads it then is told why.
+async function whole(response) {
+  try {
+    return new Uint8Array(await response.arrayBuffer());
+  } catch {
+    return null;
   }
 }
 
@@ -259,8 +274,8 @@ export function readRequest(id, operation, owner, whole) {
   read(find(id), operation, find(owner)?.incoming, whole);
 }
 
-export function readResponse(id, operation, owner, exchange, whole) {
-  read(find(id), operation, find(owner)?.exchanges.get(exchange), whole);
+export function readResponse(id, operation, owner, exchange) {
+  read(find(id), operation, find(owner)?.exchanges.get(exchange), false);
 }
 
 // Nobody wants the small body of the request.

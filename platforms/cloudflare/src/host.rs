@@ -23,7 +23,8 @@ extern "C" {
     /// Gives the response: known bytes, or the number of a produced stream, or neither.
     pub fn answer(invocation: u32, head: &str, bytes: Option<&[u8]>, stream: u32);
 
-    /// Sends an outbound request; `operation` settles with the response's head and then stands for the exchange.
+    /// Sends an outbound request; `operation` settles with the response's head, and with its body if that is small and of
+    /// a known length. Else it stands for the exchange from then on.
     pub fn send(invocation: u32, operation: u32, head: &str, bytes: Option<&[u8]>, stream: u32);
     /// Forgets an exchange, and closes its connection if it is still going on.
     pub fn release(invocation: u32, exchange: u32, abort: bool);
@@ -33,9 +34,9 @@ extern "C" {
     /// Nobody wants the small body of the invocation's request.
     #[wasm_bindgen(js_name = discardRequest)]
     pub fn discard_request(invocation: u32);
-    /// Reads the response's body in an exchange of the invocation `owner`.
+    /// Reads the next chunk of the response's body in an exchange of the invocation `owner`.
     #[wasm_bindgen(js_name = readResponse)]
-    pub fn read_response(invocation: u32, operation: u32, owner: u32, exchange: u32, whole: bool);
+    pub fn read_response(invocation: u32, operation: u32, owner: u32, exchange: u32);
 
     /// Hands over one chunk of a produced stream.
     pub fn enqueue(invocation: u32, stream: u32, chunk: &[u8]);

@@ -1,6 +1,5 @@
 use async_trait::async_trait;
-use http::Method;
-use platform::{Content, Request, Response, SendError};
+use platform::{Body, Content, Request, Response, SendError};
 
 use crate::executor::InvocationId;
 use crate::operation::{Operation, Outcome};
@@ -40,28 +39,33 @@ impl platform::HttpClient for HttpClient {
         let operation = Operation::begin(|invocation, operation| {
             host::send(invocation, operation, &head, bytes.as_deref(), upload.map_or(0, |stream| stream.id));
         });
-        let exchange = Exchange { invocation: operation.invocation, id: operation.id, upload, open: true };
+        let mut exchange = Exchange { invocation: operation.invocation, id: operation.id, upload, open: true };
         drop((bytes, head));
         match operation.await {
-            Outcome::Text(head) => answer(exchange, &method, head),
+            Outcome::Text(head) => {
+                let parts = head::read_response(head).ok_or_else(unreadable)?;
+                let body = inbound::of_response(exchange, &method, parts.status, &parts.headers);
+                Ok(Response::from_parts(parts, body))
+            }
+            Outcome::Answer(head, body) => {
+                exchange.end();
+                let parts = head::read_response(head).ok_or_else(unreadable)?;
+                Ok(Response::from_parts(parts, Body::from(body)))
+            }
             Outcome::Failed(reason) => Err(SendError::Unreachable(reason)),
-            Outcome::Done | Outcome::Bytes(_) => Err(SendError::Unreachable("no head".into())),
+            _ => Err(SendError::Unreachable("no head".into())),
         }
     }
 }
 
-fn answer(exchange: Exchange, method: &Method, head: String) -> Result<Response, SendError> {
-    let Some(parts) = head::read_response(head) else {
-        return Err(SendError::Unreachable("a head that cannot be expressed".into()));
-    };
-    let body = inbound::of_response(exchange, method, parts.status, &parts.headers);
-    Ok(Response::from_parts(parts, body))
+fn unreadable() -> SendError {
+    SendError::Unreachable("a head that cannot be expressed".into())
 }
 
 impl Exchange {
     /// Reads on, from within `invocation`.
-    pub fn read(&self, invocation: InvocationId, operation: u32, whole: bool) {
-        host::read_response(invocation, operation, self.invocation, self.id, whole);
+    pub fn read(&self, invocation: InvocationId, operation: u32) {
+        host::read_response(invocation, operation, self.invocation, self.id);
     }
 
     /// Nothing more will come: the connection may serve another exchange.

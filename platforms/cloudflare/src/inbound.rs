@@ -15,7 +15,7 @@ use crate::host;
 use crate::http_client::Exchange;
 use crate::operation::{Operation, Outcome};
 
-/// Bodies of a known length up to this many bytes cross in one piece.
+/// A request's body of a known length up to this many bytes crosses in one piece.
 const WHOLE_UP_TO: u64 = 64 * 1024;
 
 /// A body of the host. Nothing is asked of the host before somebody reads.
@@ -36,12 +36,15 @@ pub fn of_request(method: &Method, headers: &HeaderMap) -> Body {
     let length = head::content_length(headers);
     let none = length == Some(0) || (length.is_none() && matches!(*method, Method::GET | Method::HEAD));
     match executor::current() {
-        Some(invocation) if !none => body(Source::Request(invocation), length),
+        Some(invocation) if !none => {
+            let whole = length.is_some_and(|length| length <= WHOLE_UP_TO);
+            body(Source::Request(invocation), whole)
+        }
         _ => Body::empty(),
     }
 }
 
-/// The body of the answer in `exchange`.
+/// The body of the answer in `exchange`, which did not come with its head.
 pub fn of_response(mut exchange: Exchange, to: &Method, status: StatusCode, headers: &HeaderMap) -> Body {
     let length = head::content_length(headers);
     let none = *to == Method::HEAD || matches!(status.as_u16(), 204 | 304) || length == Some(0);
@@ -49,20 +52,18 @@ pub fn of_response(mut exchange: Exchange, to: &Method, status: StatusCode, head
         exchange.end();
         return Body::empty();
     }
-    body(Source::Response(exchange), length)
+    body(Source::Response(exchange), false)
 }
 
-fn body(source: Source, length: Option<u64>) -> Body {
-    let whole = length.is_some_and(|length| length <= WHOLE_UP_TO);
+fn body(source: Source, whole: bool) -> Body {
     Body::from_stream(Inbound { source, whole, reading: None, ended: false })
 }
 
 impl Inbound {
     fn read(&self) -> Operation {
-        let whole = self.whole;
         Operation::begin(|invocation, operation| match &self.source {
-            Source::Request(owner) => host::read_request(invocation, operation, *owner, whole),
-            Source::Response(exchange) => exchange.read(invocation, operation, whole),
+            Source::Request(owner) => host::read_request(invocation, operation, *owner, self.whole),
+            Source::Response(exchange) => exchange.read(invocation, operation),
         })
     }
 
@@ -107,7 +108,7 @@ impl Stream for Inbound {
         Poll::Ready(match outcome {
             Outcome::Bytes(bytes) => Some(Ok(bytes)),
             Outcome::Failed(reason) => Some(Err(BodyError::Interrupted(reason))),
-            Outcome::Done | Outcome::Text(_) => None,
+            _ => None,
         })
     }
 }

@@ -17,7 +17,7 @@ impl platform::Ledger for Ledger {
             Outcome::Text(decision) => serde_json::from_str(&decision)
                 .map_err(|error| StoreError::Unavailable(format!("the ledger's answer: {error}"))),
             Outcome::Failed(reason) => Err(StoreError::Unavailable(format!("the ledger: {reason}"))),
-            Outcome::Done | Outcome::Bytes(_) => Err(StoreError::Unavailable("the ledger gave no answer".into())),
+            _ => Err(StoreError::Unavailable("the ledger gave no answer".into())),
         }
     }
 }

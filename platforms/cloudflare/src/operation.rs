@@ -23,6 +23,8 @@ pub enum Outcome {
     Text(String),
     /// A chunk, or a whole body.
     Bytes(Bytes),
+    /// The head of a response with all of its body.
+    Answer(String, Bytes),
     /// The promise was rejected, with this reason.
     Failed(String),
 }
@@ -106,6 +108,12 @@ pub fn settle_text(invocation: u32, operation: u32, text: String) {
 #[wasm_bindgen(js_name = settleBytes)]
 pub fn settle_bytes(invocation: u32, operation: u32, bytes: Vec<u8>) {
     settle(invocation, operation, Outcome::Bytes(bytes.into()));
+}
+
+/// The host has settled `operation` with a response: its head and all of its body.
+#[wasm_bindgen(js_name = settleAnswer)]
+pub fn settle_answer(invocation: u32, operation: u32, head: String, body: Vec<u8>) {
+    settle(invocation, operation, Outcome::Answer(head, body.into()));
 }
 
 /// The host has failed `operation`.

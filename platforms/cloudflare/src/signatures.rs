@@ -27,7 +27,7 @@ impl platform::SignatureVerifier for SignatureVerifier {
         match asked.await {
             Outcome::Text(verdict) => Ok(verdict == "true"),
             Outcome::Failed(reason) => Err(VerifierError(reason)),
-            Outcome::Done | Outcome::Bytes(_) => Err(VerifierError("no verdict".into())),
+            _ => Err(VerifierError("no verdict".into())),
         }
     }
 }
