@@ -4,12 +4,14 @@ mod attempts;
 mod keys;
 mod sign_in;
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use front_door::{Function, segments};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::{Method, StatusCode};
 use json_body::Limits;
-use platform::{Body, Context, Request, Response};
+use platform::{Body, Configuration, Context, Request, Response};
 use problem::{Problem, kinds};
 use secrecy::SecretString;
 use serde::Serialize;
@@ -24,42 +26,46 @@ pub struct Auth {
     /// Without it there are no API keys.
     api_keys: Option<ApiKeyConfig>,
     supabase: Supabase,
+    authenticator: Arc<Authenticator>,
+}
+
+impl Function for Auth {
+    async fn read(read: &mut Configuration<'_>) -> Option<Self> {
+        let token = token::Config::read(read).await;
+        let supabase = supabase::Config::read(read).await;
+        let (token, supabase) = (token?, Supabase::new(supabase?));
+        Some(Self::new(token.api_keys.clone(), supabase, Arc::new(Authenticator::new(token))))
+    }
+
+    async fn answer(&self, request: Request, context: &Context) -> Result<Response, Problem> {
+        let path = request.uri().path().to_owned();
+        match (segments(&path).as_slice(), request.method()) {
+            (["auth", "signup"], &Method::POST) => sign_in::signup(&self.supabase, request, context).await,
+            (["auth", "login"], &Method::POST) => sign_in::login(&self.supabase, request, context).await,
+            (["auth", "refresh"], &Method::POST) => sign_in::refresh(&self.supabase, request, context).await,
+            (["auth", "logout"], &Method::POST) => {
+                let caller = self.authenticator.authenticate(request.headers(), context).await?;
+                self.logout(&caller, context).await
+            }
+            (["auth", "session"], &Method::GET) => {
+                let caller = self.authenticator.authenticate(request.headers(), context).await?;
+                answer(StatusCode::OK, &*caller.principal)
+            }
+            (["auth", "keys", rest @ ..], _) => {
+                let caller = self.authenticator.authenticate(request.headers(), context).await?;
+                keys::handle(self.api_keys.as_ref(), &self.supabase, rest, request, &caller, context).await
+            }
+            (["auth", "signup" | "login" | "refresh" | "logout"], _) => Err(Problem::method_not_allowed("POST")),
+            (["auth", "session"], _) => Err(Problem::method_not_allowed("GET, HEAD")),
+            _ => Err(kinds::NOT_FOUND.into()),
+        }
+    }
 }
 
 impl Auth {
-    /// In front of `supabase`.
-    pub fn new(api_keys: Option<ApiKeyConfig>, supabase: Supabase) -> Self {
-        Self { api_keys, supabase }
-    }
-
-    /// Answers a request to `/auth/<path…>`.
-    pub async fn handle(
-        &self,
-        path: &[&str],
-        request: Request,
-        authenticator: &Authenticator,
-        context: &Context,
-    ) -> Result<Response, Problem> {
-        match (path, request.method()) {
-            (["signup"], &Method::POST) => sign_in::signup(&self.supabase, request, context).await,
-            (["login"], &Method::POST) => sign_in::login(&self.supabase, request, context).await,
-            (["refresh"], &Method::POST) => sign_in::refresh(&self.supabase, request, context).await,
-            (["logout"], &Method::POST) => {
-                let caller = authenticator.authenticate(request.headers(), context).await?;
-                self.logout(&caller, context).await
-            }
-            (["session"], &Method::GET) => {
-                let caller = authenticator.authenticate(request.headers(), context).await?;
-                answer(StatusCode::OK, &*caller.principal)
-            }
-            (["keys", rest @ ..], _) => {
-                let caller = authenticator.authenticate(request.headers(), context).await?;
-                keys::handle(self.api_keys.as_ref(), &self.supabase, rest, request, &caller, context).await
-            }
-            (["signup" | "login" | "refresh" | "logout"], _) => Err(Problem::method_not_allowed("POST")),
-            (["session"], _) => Err(Problem::method_not_allowed("GET, HEAD")),
-            _ => Err(kinds::NOT_FOUND.into()),
-        }
+    /// In front of `supabase`, for callers that `authenticator` knows.
+    pub fn new(api_keys: Option<ApiKeyConfig>, supabase: Supabase, authenticator: Arc<Authenticator>) -> Self {
+        Self { api_keys, supabase, authenticator }
     }
 
     /// Ends the session of the caller's own token. Its access token remains valid until it expires.
@@ -106,8 +112,8 @@ mod tests {
 
     #[test]
     fn handling_a_request_can_move_between_threads() {
-        fn handling<'a>(auth: &'a Auth, authenticator: &'a Authenticator, context: &'a Context) {
-            drop(assert_send(auth.handle(&["session"], Request::default(), authenticator, context)));
+        fn handling<'a>(auth: &'a Auth, context: &'a Context) {
+            drop(assert_send(auth.answer(Request::default(), context)));
         }
         let _ = handling;
     }

@@ -36,12 +36,14 @@ mod tests;
 
 use std::sync::Arc;
 
+use front_door::Function;
 use http::Method;
-use platform::{Context, Request, Response};
+use platform::{Configuration, Context, Request, Response};
 use problem::{Problem, kinds};
 use secrecy::SecretString;
 use supabase::Supabase;
 use telemetry::RequestId;
+use token::Authenticator;
 
 use crate::call::Payer;
 use crate::catalog::Catalog;
@@ -55,6 +57,7 @@ pub struct LlmProxy {
     supabase: Supabase,
     catalog: Arc<Catalog>,
     recorder: Arc<Recorder>,
+    authenticator: Arc<Authenticator>,
 }
 
 const USAGE: &str = "/v1/usage";
@@ -65,17 +68,31 @@ struct Caller {
     access_token: Option<SecretString>,
 }
 
+impl Function for LlmProxy {
+    async fn read(read: &mut Configuration<'_>) -> Option<Self> {
+        let token = token::Config::read(read).await;
+        let supabase = supabase::Config::read(read).await;
+        let config = Config::read(read).await;
+        Some(Self::new(config?, Supabase::new(supabase?), Arc::new(Authenticator::new(token?))))
+    }
+
+    async fn answer(&self, request: Request, context: &Context) -> Result<Response, Problem> {
+        let caller = self.authenticator.authenticate(request.headers(), context).await?;
+        self.handle(request, &caller, context).await
+    }
+}
+
 impl LlmProxy {
-    /// A proxy that has called nobody yet.
-    pub fn new(config: Config, supabase: Supabase) -> Self {
+    /// A proxy that has called nobody yet, for callers that `authenticator` knows.
+    pub fn new(config: Config, supabase: Supabase, authenticator: Arc<Authenticator>) -> Self {
         let catalog = Catalog::new(supabase.clone());
         let recorder = Recorder::new(supabase.clone(), recorder::LIMITS);
-        Self { config, supabase, catalog, recorder }
+        Self { config, supabase, catalog, recorder, authenticator }
     }
 
     /// Answers a request to one of the routes above for an authenticated caller. The scopes are `llm` and, for the
     /// usage, `usage:read`. The request's id is taken from its extensions.
-    pub async fn handle(
+    async fn handle(
         &self,
         request: Request,
         caller: &token::Caller,
@@ -91,7 +108,7 @@ impl LlmProxy {
             request: request_id.unwrap_or_else(|| RequestId::new(context)),
         };
         let access_token = if reads_usage { caller.access_token() } else { None };
-        self.answer(request, Caller { payer, access_token }, context).await
+        self.route(request, Caller { payer, access_token }, context).await
     }
 
     /// Writes the usage events that a database which was away has left behind. For the scheduled trigger.
@@ -99,7 +116,7 @@ impl LlmProxy {
         self.recorder.write(context).await;
     }
 
-    async fn answer(&self, request: Request, caller: Caller, context: &Context) -> Result<Response, Problem> {
+    async fn route(&self, request: Request, caller: Caller, context: &Context) -> Result<Response, Problem> {
         let method = request.method();
         match request.uri().path() {
             "/v1/chat/completions" if method == Method::POST => {

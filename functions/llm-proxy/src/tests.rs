@@ -61,7 +61,8 @@ impl Scene {
         }
         let supabase = Supabase::new(host.block_on(supabase::Config::load(&host.variables)).unwrap());
         let config = host.block_on(Config::read(&mut platform::Configuration::of(&host.variables))).unwrap();
-        let proxy = LlmProxy::new(config, supabase);
+        let token = host.block_on(token::Config::load(&host.variables)).unwrap();
+        let proxy = LlmProxy::new(config, supabase, Arc::new(Authenticator::new(token)));
         let database = Arc::new(Mutex::new(Database {
             models: models(),
             failures: Vec::new(),
@@ -106,7 +107,7 @@ impl Scene {
     }
 
     fn call(&self, request: Request) -> Result<Response, Problem> {
-        self.run(self.proxy.answer(request, caller(), &self.host.context()))
+        self.run(self.proxy.route(request, caller(), &self.host.context()))
     }
 
     fn complete(&self, body: &str) -> Result<Response, Problem> {
@@ -219,8 +220,8 @@ fn refused(problem: Problem) -> (u16, http::HeaderMap, Value) {
 #[test]
 fn a_call_can_move_between_threads() {
     fn assert_send<T: Send>(_: &T) {}
-    fn check(proxy: &LlmProxy, request: Request, caller: &token::Caller, context: &Context) {
-        assert_send(&proxy.handle(request, caller, context));
+    fn check(proxy: &LlmProxy, request: Request, context: &Context) {
+        assert_send(&proxy.answer(request, context));
         assert_send(&proxy.flush(context));
     }
     let _ = check;

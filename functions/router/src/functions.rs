@@ -1,34 +1,46 @@
+use std::sync::Arc;
+
 use auth::Auth;
+use front_door::{Function, segments};
 use llm_proxy::LlmProxy;
-use platform::{Configuration, ConfigurationError, Variables};
+use ops::Ops;
+use platform::{Configuration, Context, Request, Response};
+use problem::Problem;
 use supabase::Supabase;
 use token::Authenticator;
 
-use crate::cors::Cors;
-
-/// One of each function, and what they share.
+/// One of each function. They share one authenticator, and with it the tokens that it has verified.
 pub struct Functions {
-    pub authenticator: Authenticator,
-    pub supabase: Supabase,
     pub auth: Auth,
     pub llm: LlmProxy,
+    pub ops: Ops,
 }
 
-/// Reads everything before it reports, so that an operator mends all faults at once.
-pub async fn load(variables: &dyn Variables) -> Result<(Functions, Cors), ConfigurationError> {
-    let mut read = Configuration::of(variables);
-    let token = token::Config::read(&mut read).await;
-    let supabase = supabase::Config::read(&mut read).await;
-    let llm = llm_proxy::Config::read(&mut read).await;
-    let cors = Cors::read(&mut read).await;
-    read.finish(|| {
+impl Function for Functions {
+    async fn read(read: &mut Configuration<'_>) -> Option<Self> {
+        let token = token::Config::read(read).await;
+        let supabase = supabase::Config::read(read).await;
+        let llm = llm_proxy::Config::read(read).await;
         let (token, supabase) = (token?, Supabase::new(supabase?));
-        let functions = Functions {
-            auth: Auth::new(token.api_keys.clone(), supabase.clone()),
-            authenticator: Authenticator::new(token),
-            llm: LlmProxy::new(llm?, supabase.clone()),
-            supabase,
-        };
-        Some((functions, cors?))
-    })
+        let api_keys = token.api_keys.clone();
+        let authenticator = Arc::new(Authenticator::new(token));
+        Some(Self {
+            auth: Auth::new(api_keys, supabase.clone(), Arc::clone(&authenticator)),
+            llm: LlmProxy::new(llm?, supabase.clone(), authenticator),
+            ops: Ops::new(supabase),
+        })
+    }
+
+    async fn answer(&self, request: Request, context: &Context) -> Result<Response, Problem> {
+        let path = request.uri().path().to_owned();
+        match segments(&path).as_slice() {
+            ["auth", ..] => self.auth.answer(request, context).await,
+            ["v1", "chat", "completions"] | ["v1", "models" | "usage"] => self.llm.answer(request, context).await,
+            _ => self.ops.answer(request, context).await,
+        }
+    }
+
+    fn answer_unconfigured(request: &Request) -> Option<Result<Response, Problem>> {
+        Ops::answer_unconfigured(request)
+    }
 }

@@ -173,7 +173,10 @@ impl Supabase {
     fn identify(&self, headers: &mut HeaderMap, identity: &Identity<'_>) -> Result<(), Error> {
         let (key, token) = match identity {
             Identity::User(token) => (&self.config.publishable_key, Some(*token)),
-            Identity::Service => (&self.config.secret_key, None),
+            Identity::Service => {
+                let key = self.config.secret_key.as_ref();
+                (key.ok_or_else(|| Error::Unusable("no secret key is configured here".into()))?, None)
+            }
             Identity::Anonymous => (&self.config.publishable_key, None),
         };
         let is_jwt = key.expose_secret().starts_with("eyJ");

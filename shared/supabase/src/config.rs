@@ -12,8 +12,9 @@ pub struct Config {
     pub url: Url,
     /// The key that browsers may have: `sb_publishable_…`, or a legacy `anon` JWT.
     pub publishable_key: SecretString,
-    /// The key that bypasses row level security: `sb_secret_…`, or a legacy `service_role` JWT.
-    pub secret_key: SecretString,
+    /// The key that bypasses row level security: `sb_secret_…`, or a legacy `service_role` JWT. `None` where nothing is
+    /// done as the edge itself.
+    pub secret_key: Option<SecretString>,
 }
 
 impl Config {
@@ -24,7 +25,14 @@ impl Config {
         let url = read_url(configuration).await;
         let publishable_key = read_key(configuration, "SUPABASE_PUBLISHABLE_KEY", "SUPABASE_PUBLISHABLE_KEYS").await;
         let secret_key = read_key(configuration, "SUPABASE_SECRET_KEY", "SUPABASE_SECRET_KEYS").await;
-        Some(Self { url: url?, publishable_key: publishable_key?, secret_key: secret_key? })
+        Some(Self { url: url?, publishable_key: publishable_key?, secret_key: Some(secret_key?) })
+    }
+
+    /// Reads the same without the secret key, for a function that never calls as the edge itself.
+    pub async fn read_public(configuration: &mut Configuration<'_>) -> Option<Self> {
+        let url = read_url(configuration).await;
+        let publishable_key = read_key(configuration, "SUPABASE_PUBLISHABLE_KEY", "SUPABASE_PUBLISHABLE_KEYS").await;
+        Some(Self { url: url?, publishable_key: publishable_key?, secret_key: None })
     }
 
     /// Reads the configuration alone.
@@ -84,7 +92,7 @@ mod tests {
 
     fn keys(variables: &[(&str, &str)]) -> (String, String) {
         let config = load(&[&[URL], variables].concat()).unwrap();
-        (config.publishable_key.expose_secret().to_owned(), config.secret_key.expose_secret().to_owned())
+        (config.publishable_key.expose_secret().to_owned(), config.secret_key.unwrap().expose_secret().to_owned())
     }
 
     #[test]

@@ -14,7 +14,7 @@ fn project(publishable: &str, secret: &str) -> Supabase {
     Supabase::new(Config {
         url: "https://x.supabase.co/".parse().unwrap(),
         publishable_key: publishable.into(),
-        secret_key: secret.into(),
+        secret_key: Some(secret.into()),
     })
 }
 
@@ -48,6 +48,19 @@ fn a_call_is_one_post_with_one_payload_to_schema_api() {
         (request.header("content-profile"), request.header("content-type")),
         (Some("api"), Some("application/json"))
     );
+}
+
+#[test]
+fn without_a_secret_key_nothing_is_sent_as_the_edge() {
+    let config = Config {
+        url: "https://x.supabase.co/".parse().unwrap(),
+        publishable_key: "sb_publishable_p".into(),
+        secret_key: None,
+    };
+    let host = Host::new();
+    let refused = call(&host, &Supabase::new(config), LIST_MODELS, Identity::Service);
+    assert!(matches!(refused, Err(Error::Unusable(_))), "{refused:?}");
+    assert!(host.http.requests().is_empty());
 }
 
 #[test]

@@ -21,7 +21,7 @@ fn project() -> Supabase {
     Supabase::new(Config {
         url: "http://127.0.0.1:54321/".parse().unwrap(),
         publishable_key: "sb_publishable_p".into(),
-        secret_key: "sb_secret_s".into(),
+        secret_key: Some("sb_secret_s".into()),
     })
 }
 

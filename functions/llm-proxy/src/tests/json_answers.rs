@@ -269,7 +269,7 @@ fn a_caller_that_hangs_up_while_it_waits_leaves_one_event() {
     scene.call(get("https://edge.test/v1/models")).unwrap();
     let held = scene.host.http.hold();
     let context = scene.host.context();
-    let mut call = Box::pin(scene.proxy.answer(post(REQUEST), caller(), &context));
+    let mut call = Box::pin(scene.proxy.route(post(REQUEST), caller(), &context));
     assert!(futures_util::FutureExt::now_or_never(&mut call).is_none());
     drop(call);
     assert!(held.is_cancelled());

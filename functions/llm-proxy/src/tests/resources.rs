@@ -35,7 +35,7 @@ fn usage_is_asked_for_as_the_user() {
 fn usage_needs_the_users_own_token() {
     let scene = Scene::new();
     let caller = Caller { access_token: None, ..caller() };
-    let answer = scene.run(scene.proxy.answer(get("https://edge.test/v1/usage"), caller, &scene.host.context()));
+    let answer = scene.run(scene.proxy.route(get("https://edge.test/v1/usage"), caller, &scene.host.context()));
     let (status, _, error) = refused(answer.unwrap_err());
     assert_eq!(status, 403);
     assert!(error["message"].as_str().unwrap().contains("access token"));

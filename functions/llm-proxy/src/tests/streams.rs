@@ -331,7 +331,7 @@ fn after_the_first_event_the_idle_limit_counts_from_the_start() {
     let provider = scene.provider_stream();
     let context = scene.host.context();
     scene.call(get("https://edge.test/v1/models")).unwrap();
-    let mut call = Box::pin(scene.proxy.answer(post(REQUEST), caller(), &context));
+    let mut call = Box::pin(scene.proxy.route(post(REQUEST), caller(), &context));
     assert!((&mut call).now_or_never().is_none());
     provider.send(HELLO);
     let mut stream = body(call.now_or_never().unwrap().unwrap());

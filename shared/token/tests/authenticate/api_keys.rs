@@ -22,7 +22,7 @@ impl Edge {
         let supabase = supabase::Config {
             url: "https://x.supabase.co".parse().unwrap(),
             publishable_key: "sb_publishable_p".into(),
-            secret_key: "sb_secret_s".into(),
+            secret_key: Some("sb_secret_s".into()),
         };
         let api_keys = ApiKeyConfig { pepper: Pepper::parse(&"00".repeat(32)).unwrap(), supabase };
         let config = token::Config { api_keys: Some(api_keys), ..inline_config(&[], None) };
