@@ -21,7 +21,7 @@ pub use config::Config;
 pub use error::Error;
 pub use rpc::{
     AUTHENTICATE_KEY, CREATE_KEY, DatabaseRole, LIST_KEYS, LIST_MODELS, READY, RECORD_LLM_USAGE, REVOKE_KEY, RPCS, Rpc,
-    USAGE_SUMMARY,
+    TAKE_FROM_LIMITS, USAGE_SUMMARY,
 };
 pub use session::{Session, SignUp};
 pub use storage::{Storage, Upload};

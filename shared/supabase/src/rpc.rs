@@ -38,10 +38,22 @@ pub const CREATE_KEY: Rpc = Rpc { name: "create_key", role: DatabaseRole::Authen
 pub const LIST_KEYS: Rpc = Rpc { name: "list_keys", role: DatabaseRole::Authenticated, idempotent: true };
 /// Revokes an API key.
 pub const REVOKE_KEY: Rpc = Rpc { name: "revoke_key", role: DatabaseRole::Authenticated, idempotent: true };
+/// Takes from rate limits, for hosts without a ledger of their own. As the edge: whoever is counted must not count.
+pub const TAKE_FROM_LIMITS: Rpc =
+    Rpc { name: "take_from_limits", role: DatabaseRole::ServiceRole, idempotent: false };
 
 /// All of them.
-pub const RPCS: &[Rpc] =
-    &[LIST_MODELS, RECORD_LLM_USAGE, USAGE_SUMMARY, READY, AUTHENTICATE_KEY, CREATE_KEY, LIST_KEYS, REVOKE_KEY];
+pub const RPCS: &[Rpc] = &[
+    LIST_MODELS,
+    RECORD_LLM_USAGE,
+    USAGE_SUMMARY,
+    READY,
+    AUTHENTICATE_KEY,
+    CREATE_KEY,
+    LIST_KEYS,
+    REVOKE_KEY,
+    TAKE_FROM_LIMITS,
+];
 
 impl DatabaseRole {
     /// The role's name in the database.

@@ -1,0 +1,17 @@
+use std::time::Duration;
+
+use platform::{BoxFuture, Timestamp};
+use spin_sdk::time;
+
+/// The host's clock, and its timers, which are monotonic.
+pub(crate) struct Clock;
+
+impl platform::Clock for Clock {
+    fn now(&self) -> Timestamp {
+        Timestamp::now()
+    }
+
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        Box::pin(time::sleep(duration))
+    }
+}
