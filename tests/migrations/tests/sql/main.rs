@@ -10,6 +10,7 @@ mod identity;
 mod isolation;
 mod migrating;
 mod models;
+mod rate_limits;
 mod usage;
 
 use std::process::ExitCode;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
         isolation::TESTS,
         migrating::TESTS,
         models::TESTS,
+        rate_limits::TESTS,
         usage::TESTS,
     ];
     if arguments.list {
