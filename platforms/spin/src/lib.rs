@@ -23,8 +23,12 @@ mod key_value;
 mod ledger;
 mod log;
 mod outbound;
+#[cfg(feature = "probe")]
+mod probe;
 mod task;
 mod variables;
 
 pub use component::Component;
 pub use grants::Grants;
+#[cfg(feature = "probe")]
+pub use probe::Probe;
