@@ -45,7 +45,7 @@ enum Command {
     Bench(bench::Arguments),
     /// Format, lints for each target, docs, dependency policy.
     Check,
-    /// Build the Worker's modules into `dist/`, as `wrangler deploy` uploads them.
+    /// Build what ships: the Worker's modules into `dist/`, and the Spin components where `spin.toml` looks for them.
     Wasm,
 }
 

@@ -92,12 +92,7 @@ impl LlmProxy {
 
     /// Answers a request to one of the routes above for an authenticated caller. The scopes are `llm` and, for the
     /// usage, `usage:read`. The request's id is taken from its extensions.
-    async fn handle(
-        &self,
-        request: Request,
-        caller: &token::Caller,
-        context: &Context,
-    ) -> Result<Response, Problem> {
+    async fn handle(&self, request: Request, caller: &token::Caller, context: &Context) -> Result<Response, Problem> {
         let reads_usage = request.uri().path() == USAGE;
         caller.require_scope(if reads_usage { "usage:read" } else { "llm" })?;
         let request_id = request.extensions().get::<RequestId>().cloned();

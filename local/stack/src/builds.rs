@@ -6,6 +6,12 @@ use std::process::{Command, Stdio};
 
 use crate::{Error, Host, Options};
 
+/// The components in `spin.toml`.
+pub const SPIN_COMPONENTS: [&str; 3] = ["spin-ops", "spin-auth", "spin-llm-proxy"];
+const SPIN_TARGET: &str = "wasm32-wasip2";
+/// The profile of what ships, in the workspace's `Cargo.toml`.
+const SPIN_PROFILE: &str = "spin";
+
 /// Installs the npm packages of `package-lock.json`, unless they are there already.
 pub fn npm_packages(root: &Path) -> Result<(), Error> {
     let (lock, installed) = (root.join("package-lock.json"), root.join("node_modules/.installed-lock"));
@@ -36,10 +42,20 @@ pub fn npm_package(root: &Path, package: &str) -> Result<(), Error> {
     )
 }
 
-/// Everything that tests and the stack need and that is not compiled with them: npm packages, the WASM target.
+/// Everything that tests and the stack need and that is not compiled with them: npm packages, the WASM targets.
 pub fn prepare(root: &Path) -> Result<(), Error> {
     npm_packages(root)?;
-    local_workerd::ensure_target().map_err(|error| Error::step("add the WASM target", error))
+    wasm_targets()
+}
+
+/// The WASM targets of all hosts.
+pub fn wasm_targets() -> Result<(), Error> {
+    wasm_target(local_workerd::TARGET)?;
+    wasm_target(SPIN_TARGET)
+}
+
+fn wasm_target(target: &'static str) -> Result<(), Error> {
+    local_workerd::ensure_target(target).map_err(|error| Error::step("add the WASM target", error))
 }
 
 /// Builds the stack's own servers and returns the folder that holds them.
@@ -67,6 +83,19 @@ pub fn worker(options: &Options<'_>) -> Result<Option<PathBuf>, Error> {
     let wasm = local_workerd::build_wasm(options.root, &[]).map_err(failed)?;
     local_workerd::bundle(&wasm, &modules).map_err(failed)?;
     Ok(Some(modules))
+}
+
+/// Builds Spin components and returns their files, where their manifests look for them. `spin build` does the same.
+pub fn spin_components(root: &Path, packages: &[&str]) -> Result<Vec<PathBuf>, Error> {
+    wasm_target(SPIN_TARGET)?;
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.current_dir(root).args(["build", "--locked", "--target", SPIN_TARGET, "--profile", SPIN_PROFILE]);
+    cargo.args(packages.iter().flat_map(|package| ["--package", *package]));
+    // A manifest cannot follow the variable. The flags are an outer cargo's, for the host.
+    cargo.env_remove("CARGO_TARGET_DIR").env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
+    run(&mut cargo, "cargo build for Spin")?;
+    let folder = root.join("target").join(SPIN_TARGET).join(SPIN_PROFILE);
+    Ok(packages.iter().map(|package| folder.join(format!("{}.wasm", package.replace('-', "_")))).collect())
 }
 
 /// Where cargo builds.

@@ -16,7 +16,7 @@ mod settings;
 mod stack;
 mod watchdog;
 
-pub use builds::{prepare, target_dir};
+pub use builds::{SPIN_COMPONENTS, prepare, spin_components, target_dir, wasm_targets};
 pub use description::{Demo, Description, Endpoint, Simulator, Supabase};
 pub use edge::{Edge, Launcher};
 pub use error::Error;

@@ -12,8 +12,8 @@ pub enum Error {
     #[error("workerd has no binary for {os} on {architecture}", os = std::env::consts::OS, architecture = std::env::consts::ARCH)]
     UnknownPlatform,
     /// The compiler cannot build WASM.
-    #[error("the Rust target wasm32-unknown-unknown is missing: run `rustup target add wasm32-unknown-unknown`")]
-    NoTarget,
+    #[error("the Rust target {0} is missing: run `rustup target add {0}`")]
+    NoTarget(&'static str),
     /// `cargo build` failed; it has printed why.
     #[error("the Worker does not build: see cargo's output above")]
     Build,

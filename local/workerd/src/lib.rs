@@ -11,5 +11,5 @@ mod workerd;
 
 pub use error::Error;
 pub use modules::bundle;
-pub use wasm::{build_wasm, ensure_target};
+pub use wasm::{TARGET, build_wasm, ensure_target};
 pub use workerd::{Options, Workerd};

@@ -1,6 +1,6 @@
 use std::sync::OnceLock;
 
-use front_door::{Function, FrontDoor};
+use front_door::{FrontDoor, Function};
 use platform::Context;
 use spin_sdk::http::Request;
 use spin_sdk::wasip3::http::types::{ErrorCode, Response};

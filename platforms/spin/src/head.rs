@@ -28,7 +28,8 @@ pub(crate) fn strip(headers: &mut HeaderMap) {
 
 /// The headers as the host takes them.
 pub(crate) fn fields(headers: &HeaderMap) -> Result<Fields, ErrorCode> {
-    let pairs: Vec<_> = headers.iter().map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec())).collect();
+    let pairs: Vec<_> =
+        headers.iter().map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec())).collect();
     Fields::from_list(&pairs).map_err(|error| ErrorCode::InternalError(Some(format!("a header: {error}"))))
 }
 

@@ -18,7 +18,7 @@ pub(crate) struct HttpClient;
 const CONNECT: Duration = Duration::from_secs(10);
 /// Until the response's head, and between two chunks. Every call has a deadline of its own; this is longer than the
 /// longest that can be configured, where the host would otherwise give up after ten minutes.
-const LONGEST: Duration = Duration::from_secs(2 * 3600);
+const LONGEST: Duration = Duration::from_hours(2);
 
 #[async_trait]
 impl platform::HttpClient for HttpClient {
@@ -38,7 +38,11 @@ fn outgoing(request: Request) -> Result<types::Request, SendError> {
     head::strip(&mut parts.headers);
     if let Content::Bytes(bytes) = &content {
         let silent = bytes.is_empty() && matches!(parts.method, Method::GET | Method::HEAD);
-        if silent { parts.headers.remove(CONTENT_LENGTH) } else { parts.headers.insert(CONTENT_LENGTH, bytes.len().into()) };
+        if silent {
+            parts.headers.remove(CONTENT_LENGTH)
+        } else {
+            parts.headers.insert(CONTENT_LENGTH, bytes.len().into())
+        };
     }
     let fields = head::fields(&parts.headers).map_err(failed)?;
     let Offered { contents, end } = offer(content);
@@ -47,7 +51,9 @@ fn outgoing(request: Request) -> Result<types::Request, SendError> {
     let refused = |what: &str| SendError::Refused(format!("the {what} cannot be expressed"));
     request.set_method(&parts.method.into()).map_err(|()| refused("method"))?;
     request.set_scheme(Some(&scheme)).map_err(|()| refused("scheme"))?;
-    request.set_authority(parts.uri.authority().map(http::uri::Authority::as_str)).map_err(|()| refused("authority"))?;
+    request
+        .set_authority(parts.uri.authority().map(http::uri::Authority::as_str))
+        .map_err(|()| refused("authority"))?;
     let target = parts.uri.path_and_query().map(http::uri::PathAndQuery::as_str);
     request.set_path_with_query(target).map_err(|()| refused("path"))?;
     Ok(request)
@@ -71,6 +77,7 @@ fn options() -> RequestOptions {
     options
 }
 
+#[allow(clippy::needless_pass_by_value)] // as `map_err` passes it
 fn failed(error: ErrorCode) -> SendError {
     let reason = error.to_string();
     match error {

@@ -38,9 +38,12 @@ impl platform::Ledger for Ledger {
     }
 }
 
+#[allow(clippy::needless_pass_by_value)] // as `map_err` passes it
 fn failed(error: Error) -> StoreError {
     match error {
-        Error::Unavailable { .. } | Error::Timeout | Error::Contention { .. } => StoreError::Unavailable(error.to_string()),
+        Error::Unavailable { .. } | Error::Timeout | Error::Contention { .. } => {
+            StoreError::Unavailable(error.to_string())
+        }
         Error::Failed { status, .. } if status >= 500 => StoreError::Unavailable(error.to_string()),
         _ => StoreError::Refused(error.to_string()),
     }

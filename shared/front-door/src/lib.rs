@@ -12,8 +12,8 @@ mod function;
 pub use answer::json;
 pub use function::{Function, segments};
 
-use http::header::{HeaderMap, HeaderValue, ORIGIN, X_CONTENT_TYPE_OPTIONS};
 use http::Method;
+use http::header::{HeaderMap, HeaderValue, ORIGIN, X_CONTENT_TYPE_OPTIONS};
 use platform::{Body, Configuration, ConfigurationError, Context, Request, Response, Variables};
 use problem::{Problem, kinds};
 use telemetry::{RequestId, TraceContext, X_REQUEST_ID};
@@ -153,7 +153,10 @@ mod tests {
         let sent = [("x-request-id", "r-1"), ("origin", "https://app.test")];
         let (status, headers, body) = answer(&greeter(), "GET", "/greeting", &sent);
         assert_eq!((status, body.as_str()), (200, "hello"));
-        assert_eq!((&headers["x-request-id"], &headers["x-content-type-options"]), (&"r-1".parse().unwrap(), &"nosniff".parse().unwrap()));
+        assert_eq!(
+            (&headers["x-request-id"], &headers["x-content-type-options"]),
+            (&"r-1".parse().unwrap(), &"nosniff".parse().unwrap())
+        );
         assert_eq!(headers["access-control-allow-origin"], "https://app.test");
     }
 

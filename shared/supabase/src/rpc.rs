@@ -39,8 +39,7 @@ pub const LIST_KEYS: Rpc = Rpc { name: "list_keys", role: DatabaseRole::Authenti
 /// Revokes an API key.
 pub const REVOKE_KEY: Rpc = Rpc { name: "revoke_key", role: DatabaseRole::Authenticated, idempotent: true };
 /// Takes from rate limits, for hosts without a ledger of their own. As the edge: whoever is counted must not count.
-pub const TAKE_FROM_LIMITS: Rpc =
-    Rpc { name: "take_from_limits", role: DatabaseRole::ServiceRole, idempotent: false };
+pub const TAKE_FROM_LIMITS: Rpc = Rpc { name: "take_from_limits", role: DatabaseRole::ServiceRole, idempotent: false };
 
 /// All of them.
 pub const RPCS: &[Rpc] = &[

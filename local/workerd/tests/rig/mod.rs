@@ -48,7 +48,7 @@ pub fn worker(variables: &[(&str, &str)]) -> Option<Worker> {
         eprintln!("skipped: workerd is not installed; `npm ci` installs it");
         return None;
     }
-    if let Err(error) = local_workerd::ensure_target() {
+    if let Err(error) = local_workerd::ensure_target(local_workerd::TARGET) {
         eprintln!("skipped: {error}");
         return None;
     }

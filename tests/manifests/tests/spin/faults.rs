@@ -78,7 +78,8 @@ fn service(variable: &str) -> String {
 fn stores(name: &str, component: &Value, faults: &mut Vec<String>) {
     let (stores, needed) = (list(component, "key_value_stores"), needs::is_granted(name, "cache"));
     if stores != if needed { vec!["default".to_owned()] } else { Vec::new() } {
-        faults.push(format!("{name} has the stores {stores:?}, and {}", if needed { "needs one" } else { "needs none" }));
+        faults
+            .push(format!("{name} has the stores {stores:?}, and {}", if needed { "needs one" } else { "needs none" }));
     }
     let secret = table(component, "variables").contains_key("supabase_secret_key");
     if needs::is_granted(name, "ledger") && !secret {
@@ -118,8 +119,7 @@ fn application_variables(manifest: &Table, faults: &mut Vec<String>) {
 }
 
 fn is_secret(name: &str) -> bool {
-    name != "supabase_publishable_key"
-        && ["secret", "_api_key", "pepper"].iter().any(|word| name.contains(word))
+    name != "supabase_publishable_key" && ["secret", "_api_key", "pepper"].iter().any(|word| name.contains(word))
 }
 
 fn is_origin(text: &str) -> bool {

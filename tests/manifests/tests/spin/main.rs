@@ -38,7 +38,10 @@ fn readiness_knows_no_secret() {
 fn every_path_is_routed_to_the_function_it_belongs_to() {
     let manifest = manifest();
     let triggers = manifest["trigger"]["http"].as_array().unwrap();
-    let routes: Vec<_> = triggers.iter().map(|trigger| (trigger["route"].as_str().unwrap(), trigger["component"].as_str().unwrap())).collect();
+    let routes: Vec<_> = triggers
+        .iter()
+        .map(|trigger| (trigger["route"].as_str().unwrap(), trigger["component"].as_str().unwrap()))
+        .collect();
     assert_eq!(
         routes,
         [
@@ -101,7 +104,9 @@ fn a_host_that_is_missing_or_too_wide_is_found() {
 #[test]
 fn a_store_that_is_not_needed_is_found() {
     let stores = || Value::Array(vec!["default".into()]);
-    expect("ops has the stores", |manifest| drop(component(manifest, "ops").insert("key_value_stores".into(), stores())));
+    expect("ops has the stores", |manifest| {
+        drop(component(manifest, "ops").insert("key_value_stores".into(), stores()));
+    });
     expect("auth has the stores", |manifest| drop(component(manifest, "auth").remove("key_value_stores")));
 }
 
@@ -119,6 +124,9 @@ fn a_secret_that_is_not_marked_is_found() {
 fn a_component_that_is_not_built_or_not_reached_is_found() {
     expect("ops is not built", |manifest| drop(component(manifest, "ops").remove("build")));
     expect("no route leads to auth", |manifest| {
-        manifest["trigger"]["http"].as_array_mut().unwrap().retain(|trigger| trigger["component"].as_str() != Some("auth"));
+        manifest["trigger"]["http"]
+            .as_array_mut()
+            .unwrap()
+            .retain(|trigger| trigger["component"].as_str() != Some("auth"));
     });
 }

@@ -50,9 +50,10 @@ fn vectors(cluster: &Cluster) {
 fn random_sequences(cluster: &Cluster) {
     // Mostly numbers as they occur, so that takes are refused as often as not; sometimes absurd ones.
     let number = |usual: std::ops::Range<u64>| prop_oneof![9 => usual, 1 => any::<u64>()];
-    let take = ("[a-c]", number(0..20), number(0..30), number(0..8)).prop_map(|(subject, limit, window_seconds, quantity)| {
-        Take { subject, policy: Policy { name: "test".into(), limit, window_seconds }, quantity }
-    });
+    let take =
+        ("[a-c]", number(0..20), number(0..30), number(0..8)).prop_map(|(subject, limit, window_seconds, quantity)| {
+            Take { subject, policy: Policy { name: "test".into(), limit, window_seconds }, quantity }
+        });
     let step = (0u64..5_000_000_000, prop::collection::vec(take, 0..4));
     let sequences = (number(1_700_000_000_000_000_000..1_900_000_000_000_000_000), prop::collection::vec(step, 1..20));
     cluster.transaction(|transaction| {
@@ -102,7 +103,10 @@ fn at_once(cluster: &Cluster) {
 fn time_is_the_databases(cluster: &Cluster) {
     let mut payload = json!({"shard": "time", "takes": take(1, MONTH, 1)});
     let decision = cluster.call(As::Service, "take_from_limits", &payload).unwrap();
-    assert_eq!((&decision["allowed"], &decision["standings"][0]["reset_after"]), (&json!(true), &json!(MONTH * 1_000_000_000)));
+    assert_eq!(
+        (&decision["allowed"], &decision["standings"][0]["reset_after"]),
+        (&json!(true), &json!(MONTH * 1_000_000_000))
+    );
     for name in ["now", "present", "time"] {
         payload[name] = json!(9_000_000_000_000_000_000u64);
     }
@@ -133,7 +137,11 @@ fn sweeping(cluster: &Cluster) {
         let count = "select idle_at < 1000, count(*) from private.rate_limits where shard ~ '^(idle|new) ' group by 1";
         superuser.query(count, &[]).unwrap().iter().map(|row| (row.get(0), row.get(1))).collect()
     };
-    for expected in [BTreeMap::from([(true, 15), (false, 1)]), BTreeMap::from([(true, 5), (false, 2)]), BTreeMap::from([(false, 3)])] {
+    for expected in [
+        BTreeMap::from([(true, 15), (false, 1)]),
+        BTreeMap::from([(true, 5), (false, 2)]),
+        BTreeMap::from([(false, 3)]),
+    ] {
         let payload = json!({"shard": format!("new {expected:?}"), "takes": take(1, MONTH, 1)});
         cluster.call(As::Service, "take_from_limits", &payload).unwrap();
         assert_eq!(left(), expected);
