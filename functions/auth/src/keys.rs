@@ -19,7 +19,20 @@ const MAX_NAME: usize = 100;
 struct NewKey {
     name: String,
     scopes: Vec<String>,
-    expires_at: Option<Timestamp>,
+    expires_at: Option<Expiry>,
+}
+
+/// A point in time, RFC 3339.
+#[derive(Deserialize)]
+#[serde(try_from = "String")]
+struct Expiry(Timestamp);
+
+impl TryFrom<String> for Expiry {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse().map(Self).map_err(|_| "a time such as 2027-01-31T00:00:00Z was expected")
+    }
 }
 
 /// Answers a request to `/auth/keys/<path…>`. Only the user's own access token manages keys: a stolen key makes no others.
@@ -63,7 +76,7 @@ async fn create(
     let row = json!({
         "name": wish.name,
         "scopes": wish.scopes,
-        "expires_at": wish.expires_at,
+        "expires_at": wish.expires_at.map(|expiry| expiry.0),
         "digest": api_key::hex(&config.pepper.digest(&key)),
         "pepper_version": PEPPER_VERSION,
         "prefix": key.display_prefix(),
@@ -103,6 +116,13 @@ mod tests {
     fn checked(name: &str, scopes: &[&str]) -> Result<(), String> {
         let scopes = scopes.iter().map(|scope| (*scope).to_owned()).collect();
         check(&NewKey { name: name.into(), scopes, expires_at: None }).map_err(|problem| problem.openai_body())
+    }
+
+    #[test]
+    fn an_expiry_is_a_time() {
+        let expiry = |text: &str| serde_json::from_value::<Expiry>(json!(text)).map(|expiry| expiry.0.to_string());
+        assert_eq!(expiry("2027-01-31T01:00:00+01:00").unwrap(), "2027-01-31T00:00:00Z");
+        assert!(expiry("soon").unwrap_err().to_string().starts_with("a time such as 2027-01-31T00:00:00Z"));
     }
 
     #[test]
