@@ -1,7 +1,5 @@
 //! `GET /v1/usage?from&to&group_by`
 
-use jiff::civil::Date;
-use jiff::tz::TimeZone;
 use platform::{Context, Timestamp};
 use problem::{Problem, kinds};
 use secrecy::SecretString;
@@ -66,10 +64,9 @@ fn parse(query: &str) -> Result<UsageQuery, Problem> {
 fn time(name: &str, value: &str) -> Result<Timestamp, Problem> {
     // In a query an unencoded `+` of an offset has become a space.
     let value = value.replace(' ', "+");
-    let midnight = || Some(value.parse::<Date>().ok()?.to_zoned(TimeZone::UTC).ok()?.timestamp());
     let is_date = value.len() == "2026-11-21".len();
-    let time = if is_date { midnight() } else { value.parse().ok() };
-    time.ok_or_else(|| invalid(name, &format!("`{name}` must be like 2026-11-21 or 2026-11-21T00:00:00Z.")))
+    let time = if is_date { format!("{value}T00:00:00Z").parse() } else { value.parse() };
+    time.map_err(|_| invalid(name, &format!("`{name}` must be like 2026-11-21 or 2026-11-21T00:00:00Z.")))
 }
 
 fn group(value: &str) -> Result<&'static str, Problem> {

@@ -32,3 +32,38 @@ pub(crate) async fn attentive<F: Future>(future: F) -> F::Output {
     })
     .await
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicUsize;
+    use std::task::{Context, Poll, Wake, Waker};
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Rounds(AtomicUsize);
+
+    impl Wake for Rounds {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn a_task_that_has_spawned_something_asks_for_one_more_round_and_others_do_not() {
+        let rounds = Arc::new(Rounds::default());
+        let waker = Waker::from(rounds.clone());
+        let mut context = Context::from_waker(&waker);
+        let mut spawns = [true, false].into_iter();
+        let mut task = pin!(attentive(poll_fn(|_| {
+            // What `spawn` leaves behind; the executor itself is the host's.
+            SPAWNED.store(spawns.next().unwrap_or(false), Ordering::Relaxed);
+            Poll::<()>::Pending
+        })));
+        for expected in [1, 1, 1] {
+            assert!(task.as_mut().poll(&mut context).is_pending());
+            assert_eq!(rounds.0.load(Ordering::Relaxed), expected);
+        }
+    }
+}

@@ -40,8 +40,7 @@ pub(crate) struct Copy {
 
 #[derive(Serialize, Deserialize)]
 struct Shared<'a> {
-    /// Milliseconds since the epoch. As text it would bring the parser and its errors into every WASM module.
-    fetched_at_ms: i64,
+    fetched_at: Timestamp,
     fresh_seconds: u64,
     #[serde(borrow)]
     document: &'a RawValue,
@@ -97,7 +96,7 @@ impl JwksSource {
         let shared: Shared<'_> = serde_json::from_slice(&value).ok()?;
         Some(Copy {
             keys: Arc::new(KeySet::parse(shared.document.get().as_bytes()).ok()?),
-            fetched_at: Timestamp::from_millisecond(shared.fetched_at_ms).ok()?.min(context.clock.now()),
+            fetched_at: shared.fetched_at.min(context.clock.now()),
             fresh_seconds: shared.fresh_seconds.clamp(*FRESH_SECONDS.start(), *FRESH_SECONDS.end()),
             document: Bytes::copy_from_slice(shared.document.get().as_bytes()),
         })
@@ -106,8 +105,7 @@ impl JwksSource {
     /// Lets other instances have `copy`, after the response.
     pub(crate) fn share(&self, copy: &Copy, context: &Context) {
         let Ok(document) = serde_json::from_slice(&copy.document) else { return };
-        let fetched_at_ms = copy.fetched_at.as_millisecond();
-        let shared = Shared { fetched_at_ms, fresh_seconds: copy.fresh_seconds, document };
+        let shared = Shared { fetched_at: copy.fetched_at, fresh_seconds: copy.fresh_seconds, document };
         let Ok(value) = serde_json::to_vec(&shared) else { return };
         let (key, cache, clock) = (self.shared_key.clone(), Arc::clone(&context.cache), Arc::clone(&context.clock));
         context.background.spawn(Box::pin(async move {

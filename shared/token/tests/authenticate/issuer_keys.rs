@@ -411,7 +411,7 @@ fn a_shared_cache_that_fails_or_holds_nonsense_is_no_help_and_no_harm() {
     edge.run_background();
     let name = edge.host.cache.keys().remove(0);
     for value in
-        ["", "{}", "null", r#"{"fetched_at_ms":1767225600000,"fresh_seconds":600,"document":{"keys":1}}"#]
+        ["", "{}", "null", r#"{"fetched_at":"2026-01-01T00:00:00Z","fresh_seconds":600,"document":{"keys":1}}"#]
     {
         let other = edge.another_instance();
         let cache = other.host.context().cache;
