@@ -1,0 +1,54 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use wasmtime::component::ResourceTable;
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+
+use crate::AllowedHosts;
+use crate::client::Client;
+use crate::outbound::Outbound;
+use crate::output::Output;
+use crate::stores::Open;
+
+/// What the manifest grants a component.
+pub(crate) struct Grants {
+    /// Its name.
+    pub component: Arc<str>,
+    pub variables: BTreeMap<String, String>,
+    pub hosts: AllowedHosts,
+    /// By label.
+    pub stores: BTreeMap<String, Open>,
+    pub environment: Vec<(String, String)>,
+}
+
+/// The host's side of one instance.
+pub(crate) struct Guest {
+    pub grants: Arc<Grants>,
+    pub table: ResourceTable,
+    pub open_stores: usize,
+    wasi: WasiCtx,
+    http: WasiHttpCtx,
+    outbound: Outbound,
+}
+
+impl Guest {
+    pub(crate) fn new(grants: Arc<Grants>, client: Client) -> Self {
+        let output = || Output::of(&grants.component);
+        let wasi = WasiCtx::builder().envs(&grants.environment).stdout(output()).stderr(output()).build();
+        let outbound = Outbound::new(grants.clone(), client);
+        Self { grants, table: ResourceTable::new(), open_stores: 0, wasi, http: WasiHttpCtx::new(), outbound }
+    }
+}
+
+impl WasiView for Guest {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+impl WasiHttpView for Guest {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView { ctx: &mut self.http, table: &mut self.table, hooks: &mut self.outbound }
+    }
+}
