@@ -2,13 +2,15 @@ use std::path::Path;
 
 use wasmtime::component::{Component, Linker};
 use wasmtime::{Cache, CacheConfig, Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
+use wasmtime_wasi_http::WasiHttp;
 use wasmtime_wasi_http::p3::bindings::ServicePre;
+use wasmtime_wasi_http::p3::bindings::http::{client, types};
 
 use crate::guest::Guest;
 use crate::{Error, interfaces};
 
 /// How many instances there may be at once, of all components.
-const INSTANCES: u32 = 1000;
+const INSTANCES: u32 = 512;
 /// A component is its own module, and small ones that connect it to what it imports.
 const MODULES_PER_COMPONENT: u32 = 8;
 /// How much memory a guest may have: what Cloudflare allows.
@@ -24,7 +26,7 @@ pub(crate) fn engine(cache: &Path) -> Result<Engine, Error> {
         .total_core_instances(INSTANCES * MODULES_PER_COMPONENT)
         .total_memories(INSTANCES)
         .total_tables(INSTANCES * 2)
-        .total_stacks(INSTANCES)
+        .total_stacks(INSTANCES * 4)
         .max_core_instances_per_component(MODULES_PER_COMPONENT)
         .max_memory_size(MEMORY);
     let mut config = Config::new();
@@ -48,7 +50,8 @@ fn linker(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     wasmtime_wasi::p3::add_to_linker(&mut linker)?;
-    wasmtime_wasi_http::p3::add_to_linker(&mut linker)?;
+    client::add_to_linker::<_, WasiHttp>(&mut linker, Guest::taking)?;
+    types::add_to_linker::<_, WasiHttp>(&mut linker, Guest::making)?;
     interfaces::add_to_linker(&mut linker)?;
     Ok(linker)
 }

@@ -3,11 +3,11 @@ use std::sync::Arc;
 
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
-use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView};
 
 use crate::AllowedHosts;
 use crate::client::Client;
-use crate::outbound::Outbound;
+use crate::hooks::{Headers, Hooks};
 use crate::output::Output;
 use crate::stores::Open;
 
@@ -29,26 +29,32 @@ pub(crate) struct Guest {
     pub open_stores: usize,
     wasi: WasiCtx,
     http: WasiHttpCtx,
-    outbound: Outbound,
+    making: Hooks,
+    taking: Hooks,
 }
 
 impl Guest {
     pub(crate) fn new(grants: Arc<Grants>, client: Client) -> Self {
         let output = || Output::of(&grants.component);
         let wasi = WasiCtx::builder().envs(&grants.environment).stdout(output()).stderr(output()).build();
-        let outbound = Outbound::new(grants.clone(), client);
-        Self { grants, table: ResourceTable::new(), open_stores: 0, wasi, http: WasiHttpCtx::new(), outbound }
+        let [making, taking] = [Headers::FromGuest, Headers::FromOutside]
+            .map(|headers| Hooks::new(Arc::clone(&grants), client.clone(), headers));
+        Self { grants, table: ResourceTable::new(), open_stores: 0, wasi, http: WasiHttpCtx::new(), making, taking }
+    }
+
+    /// For messages that the guest makes.
+    pub(crate) fn making(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView { ctx: &mut self.http, table: &mut self.table, hooks: &mut self.making }
+    }
+
+    /// For messages that come in, and for sending.
+    pub(crate) fn taking(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView { ctx: &mut self.http, table: &mut self.table, hooks: &mut self.taking }
     }
 }
 
 impl WasiView for Guest {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
-    }
-}
-
-impl WasiHttpView for Guest {
-    fn http(&mut self) -> WasiHttpCtxView<'_> {
-        WasiHttpCtxView { ctx: &mut self.http, table: &mut self.table, hooks: &mut self.outbound }
     }
 }

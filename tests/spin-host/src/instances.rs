@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use tokio::time::{Sleep, sleep_until};
 use wasmtime::component::GuestTaskId;
 use wasmtime::{Engine, Store, StoreContextMut};
-use wasmtime_wasi_http::WasiHttpView;
 use wasmtime_wasi_http::handler::{
     HandlerState, Instance, Proxy, ShouldAccept, WorkerExpiration, WorkerState, WorkerStatus,
 };
@@ -59,7 +58,7 @@ impl HandlerState for Instances {
         let mut store = Store::new(&self.engine, Guest::new(Arc::clone(&self.grants), self.client.clone()));
         let proxy = Proxy::P3(self.component.instantiate_async(&mut store).await?);
         let state = Reuse { component: Arc::clone(&self.grants.component) };
-        Ok(Instance { store, proxy, view: WasiHttpView::http, expiration: Idle { timer: None }, state })
+        Ok(Instance { store, proxy, view: Guest::taking, expiration: Idle { timer: None }, state })
     }
 }
 

@@ -31,7 +31,7 @@ struct Arguments {
     /// An environment variable for every component.
     #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
     env: Vec<(String, String)>,
-    /// Where compiled components are kept [default: .spin-host beside the manifest]
+    /// Where compiled components are kept [default: .spin-host beside the first component]
     #[arg(long)]
     cache: Option<PathBuf>,
 }
@@ -55,7 +55,8 @@ async fn run(arguments: Arguments) -> Result<(), Error> {
         ..Given::from_environment(std::env::vars())
     };
     let application = Application::new(&Manifest::read(&arguments.manifest)?, folder, &given)?;
-    let cache = arguments.cache.unwrap_or_else(|| folder.join(".spin-host"));
+    let beside = application.components.values().next().map(|component| component.source.with_file_name(".spin-host"));
+    let cache = arguments.cache.or(beside).unwrap_or_else(|| ".spin-host".into());
     let host = Host::new(application, &cache).await?;
     let failed = |source| Error::Io { what: format!("listen on {}", arguments.listen), source };
     let (mut terminate, mut interrupt) =

@@ -1,26 +1,42 @@
 use std::sync::Arc;
 
-use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
+use http::HeaderName;
+use wasmtime_wasi_http::{DEFAULT_FORBIDDEN_HEADERS, Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 use crate::client::Client;
 use crate::guest::Grants;
 
-/// What becomes of the requests that an instance sends.
-pub(crate) struct Outbound {
+/// What an instance may say, and what becomes of the requests it sends.
+pub(crate) struct Hooks {
     grants: Arc<Grants>,
     client: Client,
+    headers: Headers,
+}
+
+/// Whose headers a message has.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Headers {
+    /// The guest makes them: those that belong to a connection are refused.
+    FromGuest,
+    /// They come in: the guest sees all of them, as on Spin, although wasmtime would rather leave some out. So a guest
+    /// that passes them on unseen is refused here too.
+    FromOutside,
 }
 
 /// How the transfer of a request went; the client tells it by the response instead.
 type Transfer = Box<dyn Future<Output = Result<(), Error>> + Send>;
 
-impl Outbound {
-    pub(crate) fn new(grants: Arc<Grants>, client: Client) -> Self {
-        Self { grants, client }
+impl Hooks {
+    pub(crate) fn new(grants: Arc<Grants>, client: Client, headers: Headers) -> Self {
+        Self { grants, client, headers }
     }
 }
 
-impl WasiHttpHooks for Outbound {
+impl WasiHttpHooks for Hooks {
+    fn is_forbidden_header(&mut self, name: &HeaderName) -> bool {
+        self.headers == Headers::FromGuest && DEFAULT_FORBIDDEN_HEADERS.contains(name)
+    }
+
     fn send_request(
         &mut self,
         request: http::Request<WasiBody>,

@@ -1,0 +1,13 @@
+//! The host as a whole: a component that does what a test asks for, a client and an upstream on plain sockets.
+
+#![allow(clippy::disallowed_methods)] // tests of a host, on a machine
+
+mod guest;
+mod instances;
+mod interfaces;
+mod outbound;
+mod program;
+mod running;
+mod server;
+mod streams;
+mod wire;
