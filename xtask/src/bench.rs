@@ -1,4 +1,4 @@
-use local_stack::{Host, Options, Settings, Stack, target_dir};
+use local_stack::{Host, Options, SPIN_COMPONENTS, Settings, Stack, target_dir};
 
 use crate::progress::Progress;
 use crate::root;
@@ -22,7 +22,7 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
     let stack = Stack::start(&Options {
         root: &root,
         state: &state,
-        hosts: &[Host::Workerd, Host::Native],
+        hosts: &[Host::Workerd, Host::Native, Host::Spin],
         port: 0,
         durable: false,
         release: true,
@@ -33,7 +33,10 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
     progress.done();
     let mut bench = std::process::Command::new(target.join("release/bench"));
     bench.arg("--stack").arg(state.join("stack.json")).arg("--reference");
-    bench.arg("--wasm").arg(target.join("worker/index_bg.wasm"));
+    let components = local_stack::spin_components(&root, &SPIN_COMPONENTS).map_err(|error| error.to_string())?;
+    for module in std::iter::once(target.join("worker/index_bg.wasm")).chain(components) {
+        bench.arg("--wasm").arg(module);
+    }
     let result = tool::run(bench.args(&arguments.arguments).current_dir(&root));
     drop(stack);
     result

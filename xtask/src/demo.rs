@@ -16,7 +16,7 @@ pub struct Arguments {
     /// The question to ask.
     #[arg(default_value = "Why do teams put an edge in front of their LLM keys?")]
     question: String,
-    /// The runtime to ask: `workerd` or `native`.
+    /// The runtime to ask: `workerd`, `native` or `spin`.
     #[arg(long, default_value = "workerd")]
     host: String,
 }

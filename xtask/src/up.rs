@@ -40,6 +40,8 @@ enum HostName {
     Workerd,
     /// The native server.
     Native,
+    /// The Spin components, under `spin up` where Spin 4.1 or later is installed, else under the project's test host.
+    Spin,
 }
 
 /// Runs the stack until Ctrl-C, or in the background.
@@ -181,6 +183,7 @@ impl HostName {
         match self {
             Self::Workerd => Host::Workerd,
             Self::Native => Host::Native,
+            Self::Spin => Host::Spin,
         }
     }
 }

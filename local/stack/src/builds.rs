@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::spin::Runner;
 use crate::{Error, Host, Options};
 
 /// The components in `spin.toml`.
@@ -65,6 +66,9 @@ pub fn servers(options: &Options<'_>) -> Result<PathBuf, Error> {
     if options.hosts.contains(&Host::Native) {
         cargo.args(["--package", "native"]);
     }
+    if options.hosts.contains(&Host::Spin) {
+        cargo.args(["--package", "spin-host"]);
+    }
     if options.release {
         cargo.arg("--release");
     }
@@ -83,6 +87,16 @@ pub fn worker(options: &Options<'_>) -> Result<Option<PathBuf>, Error> {
     let wasm = local_workerd::build_wasm(options.root, &[]).map_err(failed)?;
     local_workerd::bundle(&wasm, &modules).map_err(failed)?;
     Ok(Some(modules))
+}
+
+/// Builds the Spin components and finds what runs them; `None` when no host needs them.
+pub fn spin(options: &Options<'_>, binaries: &Path) -> Result<Option<Runner>, Error> {
+    if !options.hosts.contains(&Host::Spin) {
+        return Ok(None);
+    }
+    (options.progress)("Spin components (WASM)");
+    spin_components(options.root, &SPIN_COMPONENTS)?;
+    Ok(Some(Runner::find(binaries)))
 }
 
 /// Builds Spin components and returns their files, where their manifests look for them. `spin build` does the same.

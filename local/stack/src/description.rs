@@ -11,7 +11,7 @@ use crate::Error;
 /// What runs and how to reach it: the content of `stack.json`, for scripts and test rigs that attach to a stack.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Description {
-    /// The edge per host: `workerd`, `native`.
+    /// The edge per host: `workerd`, `native`, `spin`.
     pub edges: BTreeMap<String, Endpoint>,
     /// Where Supabase is.
     pub supabase: Supabase,

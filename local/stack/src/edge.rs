@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use local_workerd::Workerd;
 
 use crate::process::Process;
+use crate::spin::Runner;
 use crate::watchdog::Watch;
 use crate::{Error, Host};
 
@@ -19,6 +21,8 @@ pub struct Launcher {
     pub(crate) binaries: PathBuf,
     /// The Worker's modules; `None` when no host needs them.
     pub(crate) modules: Option<PathBuf>,
+    /// What runs the Spin components; `None` when no host needs it.
+    pub(crate) spin: Option<Runner>,
     pub(crate) variables: BTreeMap<String, String>,
     pub(crate) started: Arc<AtomicUsize>,
     pub(crate) watch: Watch,
@@ -36,7 +40,7 @@ pub struct Edge {
 
 enum Server {
     Workerd(Workerd),
-    Native(Process),
+    Process(Process),
 }
 
 impl Launcher {
@@ -53,6 +57,7 @@ impl Launcher {
         let edge = match host {
             Host::Native => self.start_native(&name, port, &variables, log),
             Host::Workerd => self.start_workerd(&name, port, variables, log),
+            Host::Spin => self.start_spin(&name, port, &variables, log),
         }?;
         self.watch.over(edge.pid());
         Ok(edge)
@@ -68,7 +73,23 @@ impl Launcher {
         let mut command = Command::new(self.binaries.join("native"));
         command.env_clear().envs(variables).env("LISTEN", format!("127.0.0.1:{port}"));
         let (process, ready) = Process::start(name, command, &self.state.join("logs"))?;
-        Ok(Edge { url: ready.text("url"), host: Host::Native, log, server: Server::Native(process) })
+        Ok(Edge { url: ready.text("url"), host: Host::Native, log, server: Server::Process(process) })
+    }
+
+    fn start_spin(
+        &self,
+        name: &str,
+        port: u16,
+        variables: &BTreeMap<String, String>,
+        log: PathBuf,
+    ) -> Result<Edge, Error> {
+        let port = if port == 0 { free_port()? } else { port };
+        let missing = || Error::step("start the edge on Spin", "nothing to run it with was prepared");
+        let runner = self.spin.as_ref().ok_or_else(missing)?;
+        let command = runner.command(&self.root.join("spin.toml"), port, variables, &self.state.join(name));
+        let url = format!("http://127.0.0.1:{port}");
+        let process = Process::start_serving(name, command, &self.state.join("logs"), &format!("{url}/healthz"))?;
+        Ok(Edge { url, host: Host::Spin, log, server: Server::Process(process) })
     }
 
     fn start_workerd(
@@ -94,7 +115,7 @@ impl Edge {
     pub fn pid(&self) -> u32 {
         match &self.server {
             Server::Workerd(workerd) => workerd.pid(),
-            Server::Native(process) => process.pid(),
+            Server::Process(process) => process.pid(),
         }
     }
 
@@ -107,7 +128,13 @@ impl Edge {
     pub(crate) fn ended(&mut self) -> Option<String> {
         match &mut self.server {
             Server::Workerd(workerd) => workerd.ended(),
-            Server::Native(process) => process.ended(),
+            Server::Process(process) => process.ended(),
         }
     }
+}
+
+/// A port that is free at present: for servers that cannot say which one they took.
+fn free_port() -> Result<u16, Error> {
+    let listener = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+    listener.map(|address| address.port()).map_err(|error| Error::step("find a free port", error))
 }

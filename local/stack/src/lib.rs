@@ -13,6 +13,7 @@ mod kept_secret;
 mod leftovers;
 mod process;
 mod settings;
+mod spin;
 mod stack;
 mod watchdog;
 

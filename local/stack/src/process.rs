@@ -29,17 +29,41 @@ impl Process {
     /// Starts `command` with its log in `logs/<name>.log` and waits for the JSON line that says it is ready.
     pub fn start(name: &str, mut command: Command, logs: &Path) -> Result<(Self, Ready), Error> {
         let log = logs.join(format!("{name}.log"));
-        let file = File::create(&log).map_err(|error| Error::step(format!("create {}", log.display()), error))?;
+        command.stdout(Stdio::piped()).stderr(create(&log)?);
+        let mut process = Self::spawn(name, command)?;
+        let ready = process.ready_line(&log)?;
+        Ok((process, ready))
+    }
+
+    /// Starts `command` with its log in `logs/<name>.log` and waits until it answers at `url`.
+    pub fn start_serving(name: &str, mut command: Command, logs: &Path, url: &str) -> Result<Self, Error> {
+        let log = logs.join(format!("{name}.log"));
+        let file = create(&log)?;
+        let output = file.try_clone().map_err(|error| Error::step(format!("write to {}", log.display()), error))?;
+        command.stdout(output).stderr(file);
+        let mut process = Self::spawn(name, command)?;
+        let deadline = Instant::now() + READY_WITHIN;
+        while ureq::get(url).call().is_err() {
+            let reason = match process.child.try_wait() {
+                Ok(Some(status)) => format!("it ended at once ({status})"),
+                _ if Instant::now() > deadline => "it did not get ready in 30 s".into(),
+                _ => {
+                    std::thread::sleep(Duration::from_millis(10));
+                    continue;
+                }
+            };
+            return Err(Error::Process { name: name.into(), reason, log });
+        }
+        Ok(process)
+    }
+
+    fn spawn(name: &str, mut command: Command) -> Result<Self, Error> {
         let child = command
             .process_group(0) // Ctrl-C reaches the supervisor alone, which then stops the rest in order
             .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(file)
             .spawn()
             .map_err(|error| Error::step(format!("start {name}"), error))?;
-        let mut process = Self { name: name.to_owned(), child };
-        let ready = process.ready_line(&log)?;
-        Ok((process, ready))
+        Ok(Self { name: name.to_owned(), child })
     }
 
     /// The process id.
@@ -96,6 +120,10 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+fn create(log: &Path) -> Result<File, Error> {
+    File::create(log).map_err(|error| Error::step(format!("create {}", log.display()), error))
 }
 
 /// Sends `signal` to `pid`; a process that is gone already is no error.

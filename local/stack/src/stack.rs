@@ -19,6 +19,8 @@ pub enum Host {
     Workerd,
     /// The native server.
     Native,
+    /// The Spin components that ship, under `spin up` or the project's test host.
+    Spin,
 }
 
 /// What to start, and where.
@@ -61,6 +63,7 @@ impl Host {
         match self {
             Self::Workerd => "workerd",
             Self::Native => "native",
+            Self::Spin => "spin",
         }
     }
 }
@@ -76,6 +79,7 @@ impl Stack {
         (options.progress)("native servers");
         let binaries = builds::servers(options)?;
         let modules = builds::worker(options)?;
+        let spin = builds::spin(options, &binaries)?;
 
         let (postgres, supabase, location) = start_supabase(options, &binaries, &logs)?;
         let simulator = start_simulator(options, &binaries, &logs)?;
@@ -89,6 +93,7 @@ impl Stack {
             state: options.state.into(),
             binaries,
             modules,
+            spin,
             variables: variables(options, &location, simulator.as_ref().map(|(_, url)| url.as_str()))?,
             started: Arc::default(),
             watch: watchdog.watch(),

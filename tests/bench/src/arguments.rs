@@ -5,12 +5,12 @@ pub const HELP: &str = "\
 Measures an edge beside its provider called directly, in turns within one run.
 
 usage: bench [--stack FILE] [options]            every edge of a running stack (default .local/stack.json)
-       bench --edge URL --edge-pid PID --direct URL --token JWT [--host workerd|native] [options]
+       bench --edge URL --edge-pid PID --direct URL --token JWT [--host workerd|native|spin] [options]
        bench --wasm FILE | --boot COMMAND --boot-url URL      these alone need no edge
 
   --reference          also a plain JavaScript worker on bare workerd: `new Response(\"ok\")` and a forwarder
   --workerd FILE       its binary (default: the one in node_modules)
-  --wasm FILE          size of the module, raw and gzipped
+  --wasm FILE          size of a module or Spin component, raw and gzipped; may come several times
   --boot COMMAND --boot-url URL
                        milliseconds from starting COMMAND to the first 200 at URL; COMMAND must stay in the foreground
   --direct-token KEY   the provider's key (default: bench); --direct-pid PID for its CPU time
@@ -53,7 +53,7 @@ pub struct Arguments {
     pub direct_pid: Option<u32>,
     pub reference: bool,
     pub workerd: Option<String>,
-    pub wasm: Option<String>,
+    pub wasm: Vec<String>,
     /// The command and the URL that it answers at.
     pub boot: Option<(String, String)>,
     pub only: Vec<String>,
@@ -82,7 +82,7 @@ impl Arguments {
                 "--direct-pid" => arguments.direct_pid = Some(number(&word, &value()?)?),
                 "--reference" => arguments.reference = true,
                 "--workerd" => arguments.workerd = Some(value()?),
-                "--wasm" => arguments.wasm = Some(value()?),
+                "--wasm" => arguments.wasm.push(value()?),
                 "--boot" => boot = Some(value()?),
                 "--boot-url" => boot_url = Some(value()?),
                 "--only" => arguments.only = rows(&value()?)?,
@@ -120,7 +120,7 @@ impl Default for Arguments {
             direct_pid: None,
             reference: false,
             workerd: None,
-            wasm: None,
+            wasm: Vec::new(),
             boot: None,
             only: Vec::new(),
             rounds: 5,

@@ -48,8 +48,8 @@ async fn main() -> ExitCode {
 
 async fn run(arguments: &Arguments) -> Result<(), String> {
     let mut report = Report::new();
-    if let Some(path) = &arguments.wasm {
-        report.wasm = Some(wasm::measure(Path::new(path))?);
+    for path in &arguments.wasm {
+        report.wasm.push(wasm::measure(Path::new(path))?);
     }
     if let Some((command, url)) = &arguments.boot {
         report.boot_ms = Some(boot::measure(command, url, arguments.rounds).await?);

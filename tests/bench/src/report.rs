@@ -19,8 +19,7 @@ pub struct Report {
     pub load: String,
     pub rows: Vec<Row>,
     pub memory: Vec<Memory>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub wasm: Option<Size>,
+    pub wasm: Vec<Size>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub boot_ms: Option<f64>,
 }
@@ -87,7 +86,7 @@ impl Report {
             load: load.split(' ').next().unwrap_or_default().to_owned(),
             rows: Vec::new(),
             memory: Vec::new(),
-            wasm: None,
+            wasm: Vec::new(),
             boot_ms: None,
         }
     }

@@ -3,14 +3,19 @@
 use std::fmt::Write;
 
 use crate::report::{Frames, Report, Row};
+use crate::wasm::Size;
 
 const HEAD: [&str; 14] = [
     "target", "row", "c", "requests", "rps", "/direct", "cpu us", "p50", "+p50", "+p99", "+first", "frames", "gap99",
     "limit",
 ];
 
-/// The largest gzipped module.
+/// The largest Worker, gzipped.
 const MOST_GZIP_KB: f64 = 600.0;
+/// The largest Spin component.
+const MOST_COMPONENT_KB: f64 = 400.0;
+/// The fewest streams through Spin components.
+const STREAMS_PER_SECOND: f64 = 1000.0;
 /// The longest boot, in milliseconds.
 const LONGEST_BOOT: f64 = 1000.0;
 
@@ -36,14 +41,22 @@ pub fn render(report: &Report) -> String {
             &format!("{} memory: {}; {:.1} kB per stream", memory.target, sizes.join(", "), memory.per_stream_kb),
         );
     }
-    if let Some(size) = &report.wasm {
-        let (raw, gzip) = (kilo(size.raw as u64), kilo(size.gzip as u64));
-        line(&mut text, &format!("wasm: {raw:.0} kB, gzipped {gzip:.0} kB ({})", verdict(gzip, MOST_GZIP_KB)));
+    for size in &report.wasm {
+        line(&mut text, &module(size));
     }
     if let Some(boot) = report.boot_ms {
         line(&mut text, &format!("boot to the first 200: {boot:.0} ms ({})", verdict(boot, LONGEST_BOOT)));
     }
     text
+}
+
+fn module(size: &Size) -> String {
+    let (name, raw, gzip) = (&size.name, kilo(size.raw as u64), kilo(size.gzip as u64));
+    if size.component {
+        format!("{name}: {raw:.0} kB ({}), gzipped {gzip:.0} kB", verdict(raw, MOST_COMPONENT_KB))
+    } else {
+        format!("{name}: {raw:.0} kB, gzipped {gzip:.0} kB ({})", verdict(gzip, MOST_GZIP_KB))
+    }
 }
 
 fn cells(row: &Row) -> [String; 14] {
@@ -80,16 +93,21 @@ fn limits(row: &Row) -> Vec<String> {
         ("workerd", "trivial") => Some(110.0),
         ("workerd", "json") => Some(350.0),
         ("native", "trivial" | "json") => Some(80.0),
+        ("spin", "json") => Some(150.0),
         _ => None,
     };
     let alone = row.connections == 1;
-    let json = (alone && row.scenario == "json").then_some(1.0);
+    let json = (alone && row.scenario == "json").then_some(if row.target == "spin" { 0.5 } else { 1.0 });
     let first = row.frames.as_ref().filter(|frames| alone && frames.paced > 0).map(|frames| frames.added_first_p50_ms);
     let mut limits = Vec::new();
     if let (Some(cpu), Some(used)) = (cpu, row.cpu_us) {
         limits.push(format!("cpu {}", verdict(used, cpu)));
     }
     limits.extend(json.map(|limit| format!("+p50 {}", verdict(row.added_p50_ms, limit))));
+    if row.target == "spin" && row.scenario == "sse" && !alone {
+        let under = if row.rps < STREAMS_PER_SECOND { " under" } else { "" };
+        limits.push(format!("rps >= {STREAMS_PER_SECOND}{under}"));
+    }
     limits.extend(first.map(|added| format!("+first {}", verdict(added, 1.0))));
     if let Some(frames) =
         row.frames.as_ref().filter(|frames| frames.least != frames.expected || frames.most != frames.expected)

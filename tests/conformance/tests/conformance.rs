@@ -1,4 +1,4 @@
-//! The same list of checks for every host: `TARGET=native|workerd cargo test -p conformance`, without `TARGET` all.
+//! The same list of checks for every host: `TARGET=native|workerd|spin cargo test -p conformance`, without `TARGET` all.
 
 #![allow(clippy::disallowed_methods)] // a test binary: it has a process environment
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // a failed expectation ends its test
@@ -43,10 +43,11 @@ fn main() -> ExitCode {
 
 fn hosts() -> Vec<Host> {
     match std::env::var("TARGET").as_deref() {
-        Err(_) => vec![Host::Workerd, Host::Native],
+        Err(_) => vec![Host::Workerd, Host::Native, Host::Spin],
         Ok("workerd") => vec![Host::Workerd],
         Ok("native") => vec![Host::Native],
-        Ok(other) => panic!("TARGET={other}: it is `workerd` or `native`"),
+        Ok("spin") => vec![Host::Spin],
+        Ok(other) => panic!("TARGET={other}: it is `workerd`, `native` or `spin`"),
     }
 }
 
