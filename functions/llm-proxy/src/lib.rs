@@ -60,7 +60,10 @@ pub struct LlmProxy {
     authenticator: Arc<Authenticator>,
 }
 
+const COMPLETIONS: &str = "/v1/chat/completions";
+const MODELS: &str = "/v1/models";
 const USAGE: &str = "/v1/usage";
+const ROUTES: [&str; 3] = [COMPLETIONS, MODELS, USAGE];
 
 /// What the proxy needs to know of a caller.
 struct Caller {
@@ -77,6 +80,9 @@ impl Function for LlmProxy {
     }
 
     async fn answer(&self, request: Request, context: &Context) -> Result<Response, Problem> {
+        if !ROUTES.contains(&request.uri().path()) {
+            return Err(kinds::NOT_FOUND.into());
+        }
         let caller = self.authenticator.authenticate(request.headers(), context).await?;
         self.handle(request, &caller, context).await
     }
@@ -114,16 +120,14 @@ impl LlmProxy {
     async fn route(&self, request: Request, caller: Caller, context: &Context) -> Result<Response, Problem> {
         let method = request.method();
         match request.uri().path() {
-            "/v1/chat/completions" if method == Method::POST => {
-                completion::create(self, request, caller.payer, context).await
-            }
-            "/v1/models" if method == Method::GET => models::list(self, context).await,
+            COMPLETIONS if method == Method::POST => completion::create(self, request, caller.payer, context).await,
+            MODELS if method == Method::GET => models::list(self, context).await,
             USAGE if method == Method::GET => {
                 let query = request.uri().query().unwrap_or_default().to_owned();
                 usage::summary(&self.supabase, &query, caller.access_token.as_ref(), context).await
             }
-            "/v1/chat/completions" => Err(Problem::method_not_allowed("POST")),
-            "/v1/models" | USAGE => Err(Problem::method_not_allowed("GET, HEAD")),
+            COMPLETIONS => Err(Problem::method_not_allowed("POST")),
+            MODELS | USAGE => Err(Problem::method_not_allowed("GET, HEAD")),
             _ => Err(kinds::NOT_FOUND.into()),
         }
     }

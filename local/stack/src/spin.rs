@@ -32,13 +32,7 @@ impl Runner {
     }
 
     /// The command that serves `manifest` at 127.0.0.1:`port` with the edge's variables, and keeps its data in `state`.
-    pub fn command(
-        &self,
-        manifest: &Path,
-        port: u16,
-        variables: &BTreeMap<String, String>,
-        state: &Path,
-    ) -> Command {
+    pub fn command(&self, manifest: &Path, port: u16, variables: &BTreeMap<String, String>, state: &Path) -> Command {
         let mut command = match self {
             Self::Cli => {
                 let mut spin = Command::new("spin");

@@ -4,10 +4,12 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::missing_panics_doc)] // a failed expectation ends its test
 
 mod client;
+mod gate;
 mod hygiene;
 mod raw;
 mod rig;
 
 pub use client::{Answer, Client};
+pub use gate::Gate;
 pub use raw::{EventStream, Events};
 pub use rig::{PASSWORD, Plain, Rig, marker, wait_until};

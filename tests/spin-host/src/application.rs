@@ -68,9 +68,10 @@ impl Application {
             faults.push(format!("spin_manifest_version is {}, not 2", manifest.spin_manifest_version));
         }
         let variables = variables::application(&manifest.variables, given, &mut faults);
-        let components = manifest.component.iter().map(|(id, component)| {
-            (id.clone(), Settings::new(id, component, folder, &variables, given, &mut faults))
-        });
+        let components = manifest
+            .component
+            .iter()
+            .map(|(id, component)| (id.clone(), Settings::new(id, component, folder, &variables, given, &mut faults)));
         let components = components.collect();
         let routes = routes(&manifest.trigger.http, &components, &mut faults);
         if faults.is_empty() { Ok(Self { components, routes }) } else { Err(Error::Faults(faults)) }

@@ -87,10 +87,9 @@ mod tests {
 
     #[test]
     fn refuses_a_request_whose_host_is_missing_or_ambiguous() {
-        for (uri, host, fault) in [
-            ("/v1", "", "`host` is no authority"),
-            ("http://a/v1", "b", "`host` is not the request's authority"),
-        ] {
+        for (uri, host, fault) in
+            [("/v1", "", "`host` is no authority"), ("http://a/v1", "b", "`host` is not the request's authority")]
+        {
             let request = Request::get(uri).header("host", host).body(()).unwrap();
             assert_eq!(prepared(request).unwrap_err(), fault);
         }

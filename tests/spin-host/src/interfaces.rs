@@ -56,9 +56,8 @@ impl key_value::HostStore for Guest {
 
 /// The store behind a guest's handle.
 fn opened<T>(accessor: &Accessor<T, Interfaces>, store: &Resource<Open>) -> Result<Open, StoreError> {
-    accessor.with(|mut access| {
-        access.get().table.get(store).cloned().map_err(|error| StoreError::Other(error.to_string()))
-    })
+    accessor
+        .with(|mut access| access.get().table.get(store).cloned().map_err(|error| StoreError::Other(error.to_string())))
 }
 
 impl<T: Send> key_value::HostStoreWithStore<T> for Interfaces {

@@ -110,7 +110,9 @@ async fn store(label: &str, operation: &[&str]) -> Result<String, key_value::Err
     let store = Store::open(label).await?;
     Ok(match operation {
         ["set", key, value] => format!("{:?}", store.set(key, value.as_bytes()).await?),
-        ["get", key] => format!("{:?}", store.get(key).await?.map(|value| String::from_utf8_lossy(&value).into_owned())),
+        ["get", key] => {
+            format!("{:?}", store.get(key).await?.map(|value| String::from_utf8_lossy(&value).into_owned()))
+        }
         ["delete", key] => format!("{:?}", store.delete(key).await?),
         ["exists", key] => format!("{:?}", store.exists(key).await?),
         _ => format!("{:?}", store.get_keys().await.collect().await?),

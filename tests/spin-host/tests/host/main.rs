@@ -1,4 +1,5 @@
-//! The host as a whole: a component that does what a test asks for, a client and an upstream on plain sockets.
+//! The host as a whole: a component that does what a test asks for, and the port on Spin (`probe`); a client and an
+//! upstream on plain sockets.
 
 #![allow(clippy::disallowed_methods)] // tests of a host, on a machine
 
@@ -6,6 +7,7 @@ mod guest;
 mod instances;
 mod interfaces;
 mod outbound;
+mod probe;
 mod program;
 mod running;
 mod server;

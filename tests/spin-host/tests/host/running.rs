@@ -46,7 +46,19 @@ impl Running {
     /// The same, or why it cannot run.
     pub fn try_start(text: &str) -> Result<Self, Error> {
         let manifest = Manifest::parse(&manifest(text)).unwrap();
-        let application = Application::new(&manifest, Path::new(""), &Given::default())?;
+        Self::run(Application::new(&manifest, Path::new(""), &Given::default())?)
+    }
+
+    /// The application of the manifest at `path`, with these values of its variables.
+    pub fn of<const N: usize>(path: &Path, variables: [(&str, &str); N]) -> Self {
+        let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let given = Given { variables, ..Given::default() };
+        let manifest = Manifest::read(path).unwrap();
+        let application = Application::new(&manifest, path.parent().unwrap(), &given);
+        application.and_then(Self::run).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    fn run(application: Application) -> Result<Self, Error> {
         let (ready, address) = mpsc::channel();
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::spawn(move || {

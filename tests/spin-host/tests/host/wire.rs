@@ -64,6 +64,13 @@ impl Call {
         if size == 0 { Err(End::Complete) } else { Ok(String::from_utf8(chunk).unwrap()) }
     }
 
+    /// The next bytes of a body whose length is known, if there are so many.
+    pub fn bytes(&mut self, count: usize) -> Result<String, End> {
+        let mut bytes = vec![0; count];
+        self.stream.read_exact(&mut bytes).map_err(|_| End::Broken)?;
+        Ok(String::from_utf8(bytes).unwrap())
+    }
+
     /// Whether more of the answer is there, or its end; it does not wait.
     pub fn has_more(&mut self) -> bool {
         self.stream.get_ref().set_nonblocking(true).unwrap();
@@ -78,9 +85,7 @@ impl Call {
         let mut body = String::new();
         if let Some(length) = self.header("content-length") {
             let length = length.parse().unwrap();
-            self.stream.take(length).read_to_string(&mut body).unwrap();
-            assert_eq!(body.len() as u64, length, "the body is broken");
-            return (status, body);
+            return (status, self.bytes(length).expect("the body is broken"));
         }
         loop {
             match self.chunk() {
@@ -167,7 +172,9 @@ impl Connection {
     pub fn wait_for_close(&mut self) {
         let mut rest = Vec::new();
         match self.0.read_to_end(&mut rest) {
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => panic!("it stays open"),
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                panic!("it stays open")
+            }
             _ => {}
         }
     }

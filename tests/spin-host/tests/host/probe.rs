@@ -1,0 +1,132 @@
+//! The port on Spin, from the outside: the routes that only tests use (`tests/probe`), over a real Postgres.
+
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use local_stack::{Options, Settings, Stack};
+
+use crate::running::Running;
+use crate::wire::{Call, Connection, End, Upstream};
+
+/// What the components reach: Postgres behind the Supabase surface, and the simulator, whose `/__peer/` the contract needs.
+fn stack() -> &'static Stack {
+    static STACK: OnceLock<Stack> = OnceLock::new();
+    STACK.get_or_init(|| {
+        let state = tempfile::Builder::new().prefix("qlp-probe").tempdir().unwrap().keep();
+        let options = Options {
+            root: &root(),
+            state: &state,
+            hosts: &[],
+            port: 0,
+            durable: false,
+            release: false,
+            settings: &Settings::from([]),
+            progress: &|_| {},
+        };
+        Stack::start(&options).unwrap_or_else(|error| panic!("{error}"))
+    })
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+}
+
+/// The probe, which is built when the first test needs it.
+fn probe() -> Running {
+    static BUILT: OnceLock<()> = OnceLock::new();
+    BUILT.get_or_init(|| drop(local_stack::spin_components(&root(), &["spin-probe"]).unwrap()));
+    let supabase = &stack().description.supabase;
+    Running::of(
+        &root().join("platforms/spin/probe.spin.toml"),
+        [
+            ("supabase_url", &supabase.url),
+            ("supabase_publishable_key", &supabase.publishable_key),
+            ("supabase_secret_key", &supabase.secret_key),
+        ],
+    )
+}
+
+/// A stream of unknown length through the probe that has begun.
+fn begun(host: &Running, upstream: &Upstream) -> (Call, Connection) {
+    let mut call = Call::get(host.address, &format!("/__probe/forward?url={}", upstream.url()));
+    let mut connection = upstream.accept();
+    connection.read_to("\r\n\r\n");
+    connection.send_head();
+    connection.send_chunk("data: 1\n\n");
+    assert_eq!(call.head(), 200);
+    assert_eq!(call.chunk(), Ok("data: 1\n\n".into()));
+    (call, connection)
+}
+
+#[test]
+fn the_port_keeps_its_contract() {
+    let peer = &stack().description.simulator.as_ref().unwrap().url;
+    let outcomes = probe().text(&format!("/__probe/contract?peer={peer}"));
+    let outcomes: Vec<serde_json::Value> = serde_json::from_str(&outcomes).unwrap();
+    let failures: Vec<_> = outcomes.iter().filter(|outcome| !outcome["failure"].is_null()).collect();
+    assert!(failures.is_empty(), "{failures:#?}");
+    assert!(outcomes.len() > 20);
+}
+
+#[test]
+fn the_port_hands_each_chunk_on_before_the_next_one_exists() {
+    let (host, upstream) = (probe(), Upstream::listen());
+    let (mut call, mut connection) = begun(&host, &upstream);
+    for event in ["data: 2\n\n", "data: [DONE]\n\n"] {
+        connection.send_chunk(event);
+        assert_eq!(call.chunk(), Ok(event.into()));
+    }
+    connection.send("0\r\n\r\n");
+    assert_eq!(call.chunk(), Err(End::Complete));
+}
+
+#[test]
+fn the_port_breaks_an_answer_off_when_its_upstream_breaks_off() {
+    let (host, upstream) = (probe(), Upstream::listen());
+    let (mut call, connection) = begun(&host, &upstream);
+    drop(connection);
+    assert_eq!(call.chunk(), Err(End::Broken));
+}
+
+#[test]
+fn the_port_closes_the_upstream_of_a_client_that_leaves_an_idle_stream_and_finishes_its_work() {
+    let (host, upstream, report) = (probe(), Upstream::listen(), Upstream::listen());
+    let target = format!("/__probe/watch?url={}&dropped={}", upstream.url(), report.url());
+    let mut call = Call::get(host.address, &target);
+    let mut connection = upstream.accept();
+    connection.read_to("\r\n\r\n");
+    connection.send_head();
+    connection.send_chunk("first");
+    assert_eq!((call.head(), call.chunk()), (200, Ok("first".into())));
+    drop(call);
+    // Nothing more is sent: the port looks by itself whether anybody still reads.
+    connection.wait_for_close();
+    assert!(report.accept().read_to("\r\n").starts_with("POST /upstream "));
+}
+
+#[test]
+fn the_port_does_work_after_the_answer() {
+    let (host, report) = (probe(), Upstream::listen());
+    assert_eq!(host.text(&format!("/__probe/later?url={}", report.url())), "later");
+    assert!(report.accept().read_to("\r\n").starts_with("POST /upstream "));
+}
+
+/// The host ends the bodies of a broken instance as if they were complete. Whoever knows the length sees the truth; whoever
+/// does not needs a last event, as `[DONE]` is.
+#[test]
+fn after_a_panic_a_body_of_known_length_is_broken_and_a_stream_lacks_its_last_event() {
+    let (host, upstream) = (probe(), Upstream::listen());
+    let (mut stream, _open) = begun(&host, &upstream);
+    let mut whole = Call::get(host.address, &format!("/__probe/forward?url={}", upstream.url()));
+    let mut connection = upstream.accept();
+    connection.read_to("\r\n\r\n");
+    connection.send("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf ");
+    assert_eq!((whole.head(), whole.bytes(5)), (200, Ok("half ".into())));
+    // The first panic may hit another instance, one that was made while theirs was busy.
+    while !(stream.has_more() && whole.has_more()) {
+        assert_eq!(host.status("/__probe/panic"), 500);
+    }
+    assert_eq!(stream.chunk(), Err(End::Complete), "without `data: [DONE]`");
+    assert_eq!(whole.bytes(5), Err(End::Broken));
+    assert_eq!(host.text("/__probe/take?shard=after-a-panic&limit=1"), "true");
+}
