@@ -12,6 +12,13 @@ use conformance::{Client, Rig};
 use libtest_mimic::{Arguments, Trial};
 use local_stack::{Host, Options, Settings, Stack};
 
+/// Checks that cannot be asked of a host, each with the reason. They are listed as ignored, and named at the end.
+const DIFFERENCES: [(Host, &str, &str); 1] = [(
+    Host::Spin,
+    "dependencies::with_a_known_token_and_a_warm_catalogue_nothing_is_asked_before_the_provider",
+    "an instance keeps keys and catalogue for itself, and the host alone decides which instance answers, or a new one",
+)];
+
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let hosts = hosts();
@@ -38,6 +45,9 @@ fn main() -> ExitCode {
         conclusion.num_failed += 1;
     }
     drop(stack);
+    for (host, name, reason) in DIFFERENCES.iter().filter(|(host, ..)| hosts.contains(host)) {
+        println!("ignored: {}::{name}: {reason}", host.name());
+    }
     conclusion.exit_code()
 }
 
@@ -71,10 +81,12 @@ fn trials(stack: &Stack, hosts: &[Host]) -> Vec<Trial> {
         };
         for (name, check) in suite::checks() {
             let rig = rig.clone();
-            trials.push(Trial::test(format!("{}::{name}", host.name()), move || {
+            let differs = DIFFERENCES.iter().any(|(other, known, _)| other == host && *known == name);
+            let trial = Trial::test(format!("{}::{name}", host.name()), move || {
                 check(&rig);
                 Ok(())
-            }));
+            });
+            trials.push(trial.with_ignored_flag(differs));
         }
     }
     trials
