@@ -63,3 +63,35 @@ impl fmt::Display for ConnectTimeout {
 }
 
 impl Error for ConnectTimeout {}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{Pending, pending};
+
+    use super::*;
+
+    /// Nobody ever answers it.
+    struct Silence;
+
+    impl Service<Uri> for Silence {
+        type Response = ();
+        type Error = Box<dyn Error + Send + Sync>;
+        type Future = Pending<Result<(), Self::Error>>;
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, _: Uri) -> Self::Future {
+            pending()
+        }
+    }
+
+    #[tokio::test]
+    async fn gives_up_after_the_timeout_of_the_request() {
+        let mut connector = Connector::new(Silence);
+        let request = async { connector.call(Uri::from_static("http://a")).await };
+        let error = ConnectTimeout::scope(Duration::from_millis(1), request).await.unwrap_err();
+        assert!(error.is::<ConnectTimeout>());
+    }
+}

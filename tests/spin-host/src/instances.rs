@@ -106,3 +106,28 @@ impl WorkerExpiration for Idle {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn ends_an_instance_after_a_second_without_work_and_no_other() {
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        let mut poll = |status, since| Pin::new(&mut Idle { timer: None }).poll(&mut cx, status, since);
+        let (now, long_ago) = (Instant::now(), Instant::now().checked_sub(IDLE * 2).unwrap());
+        assert_eq!(poll(WorkerStatus::Idle, now), Poll::Pending);
+        assert_eq!(poll(WorkerStatus::Idle, long_ago), Poll::Ready(()));
+        assert_eq!(poll(WorkerStatus::Requests, long_ago), Poll::Pending);
+        assert_eq!(poll(WorkerStatus::PostReturn, long_ago), Poll::Pending);
+    }
+
+    #[tokio::test]
+    async fn work_puts_the_end_of_an_instance_off() {
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        let long_ago = Instant::now().checked_sub(IDLE * 2).unwrap();
+        // Its timer has run out, but it has worked since.
+        let mut idle = Idle { timer: Some(Box::pin(sleep_until(long_ago.into()))) };
+        assert_eq!(Pin::new(&mut idle).poll(&mut cx, WorkerStatus::Idle, Instant::now()), Poll::Pending);
+    }
+}

@@ -30,21 +30,21 @@ impl Output {
 }
 
 impl Line {
-    fn write(&self, text: &[u8]) {
+    /// Adds `text` and returns the lines that are complete now.
+    fn add(&self, text: &[u8]) -> Vec<u8> {
         let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
         let mut lines = Vec::new();
         for piece in text.split_inclusive(|byte| *byte == b'\n') {
             begun.extend_from_slice(piece);
             if begun.ends_with(b"\n") {
-                self.end(&mut lines, mem::take(&mut *begun));
+                lines.extend(self.named(&mem::take(&mut *begun)));
             }
         }
-        print(&lines);
+        lines
     }
 
-    fn end(&self, lines: &mut Vec<u8>, line: Vec<u8>) {
-        lines.extend_from_slice(format!("[{}] ", self.component).as_bytes());
-        lines.extend(line);
+    fn named(&self, line: &[u8]) -> Vec<u8> {
+        [b"[", self.component.as_bytes(), b"] ", line].concat()
     }
 }
 
@@ -53,9 +53,7 @@ impl Drop for Line {
         let mut last = mem::take(self.begun.get_mut().unwrap_or_else(PoisonError::into_inner));
         if !last.is_empty() {
             last.push(b'\n');
-            let mut lines = Vec::new();
-            self.end(&mut lines, last);
-            print(&lines);
+            print(&self.named(&last));
         }
     }
 }
@@ -91,7 +89,7 @@ impl Pollable for Output {
 
 impl OutputStream for Output {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
-        self.0.write(&bytes);
+        print(&self.0.add(&bytes));
         Ok(())
     }
 
@@ -106,7 +104,7 @@ impl OutputStream for Output {
 
 impl AsyncWrite for Output {
     fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, text: &[u8]) -> Poll<io::Result<usize>> {
-        self.0.write(text);
+        print(&self.0.add(text));
         Poll::Ready(Ok(text.len()))
     }
 
@@ -116,5 +114,18 @@ impl AsyncWrite for Output {
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_the_component_on_every_line_however_it_is_written() {
+        let output = Output::of(&"one".into());
+        for (text, lines) in [("a", ""), ("b\nc", "[one] ab\n"), ("\n\nd", "[one] c\n[one] \n"), ("\n", "[one] d\n")] {
+            assert_eq!(output.0.add(text.as_bytes()), lines.as_bytes(), "{text:?}");
+        }
     }
 }

@@ -10,16 +10,16 @@ fn number(text: &str) -> (String, u32) {
 }
 
 #[test]
-fn an_instance_answers_128_requests() {
+fn an_instance_answers_128_requests_and_then_never_again() {
     let host = Running::one();
-    let mut highest = BTreeMap::new();
-    for _ in 0..300 {
+    // Whether an instance is free again a moment after its answer is a matter of luck, so there may be several.
+    let first = (0..128 * 16).map(|_| number(&host.text("/number"))).find(|(_, number)| *number == 128);
+    let (spent, _) = first.expect("no instance comes to its 128th request");
+    for _ in 0..200 {
         let (instance, number) = number(&host.text("/number"));
-        highest.insert(instance, number);
+        assert!(number <= 128, "{number}");
+        assert_ne!(instance, spent);
     }
-    // Whether an instance is free a moment after its answer is a matter of luck, so there may be one more of them.
-    assert_eq!(highest.values().max(), Some(&128));
-    assert_eq!(highest.values().sum::<u32>(), 300);
 }
 
 #[test]
