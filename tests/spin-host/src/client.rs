@@ -19,7 +19,7 @@ pub(crate) struct Client(legacy::Client<Connector<HttpsConnector<HttpConnector>>
 
 const MAX_IDLE_PER_HOST: usize = 512;
 /// What Spin waits for a connection, for the first byte and between bytes, if the guest does not say.
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(600);
+const DEFAULT_TIMEOUT: Duration = Duration::from_mins(10);
 
 impl Client {
     pub(crate) fn new() -> io::Result<Self> {
@@ -53,14 +53,14 @@ impl Client {
         async move {
             let answer = ConnectTimeout::scope(connect, client.request(request));
             let answer = timeout(or_default(options.first_byte_timeout), answer).await;
-            let response = answer.map_err(|_| Error::ConnectionReadTimeout)?.map_err(reason)?;
+            let response = answer.map_err(|_| Error::ConnectionReadTimeout)?.map_err(|error| reason(&error))?;
             Ok(response.map(|body| TimedBody::new(body, between_bytes).boxed_unsync()))
         }
     }
 }
 
 /// Why no response came, in the terms of `wasi:http`.
-fn reason(error: SendError) -> Error {
+fn reason(error: &SendError) -> Error {
     let mut cause = error.source();
     while let Some(error) = cause {
         if error.is::<ConnectTimeout>() {

@@ -34,7 +34,7 @@ pub(crate) struct Guest {
 }
 
 impl Guest {
-    pub(crate) fn new(grants: Arc<Grants>, client: Client) -> Self {
+    pub(crate) fn new(grants: Arc<Grants>, client: &Client) -> Self {
         let output = || Output::of(&grants.component);
         let wasi = WasiCtx::builder().envs(&grants.environment).stdout(output()).stderr(output()).build();
         let [making, taking] = [Headers::FromGuest, Headers::FromOutside]

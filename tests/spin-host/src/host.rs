@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
@@ -23,6 +24,7 @@ use crate::{Error, Routes};
 pub struct Host {
     routes: Routes<crate::application::Destination>,
     components: BTreeMap<String, ProxyHandler<Instances>>,
+    stopping: Arc<AtomicBool>,
 }
 
 /// The paths that Spin answers itself.
@@ -34,6 +36,7 @@ impl Host {
         let engine = engine::engine(cache)?;
         let client = Client::new().map_err(|error| Error::Io { what: "TLS".to_owned(), source: error })?;
         let (mut stores, mut components) = (Stores::default(), BTreeMap::new());
+        let stopping = Arc::default();
         for (id, settings) in application.components {
             let component = engine::load(&engine, &id, &settings.source)?;
             let grants = Grants {
@@ -43,12 +46,22 @@ impl Host {
                 stores: settings.stores.into_iter().map(|label| (label.clone(), stores.get(&label))).collect(),
                 environment: settings.environment,
             };
-            let instances =
-                Instances { engine: engine.clone(), component, grants: Arc::new(grants), client: client.clone() };
+            let instances = Instances {
+                engine: engine.clone(),
+                component,
+                grants: Arc::new(grants),
+                client: client.clone(),
+                stopping: Arc::clone(&stopping),
+            };
             instances.try_one().await.map_err(|reason| Error::Component { id: id.clone(), reason })?;
             components.insert(id, ProxyHandler::new(instances));
         }
-        Ok(Arc::new(Self { routes: application.routes, components }))
+        Ok(Arc::new(Self { routes: application.routes, components, stopping }))
+    }
+
+    /// From now on no instance that ends is a failure.
+    pub(crate) fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
     }
 
     /// Answers a request as Spin does. Within a runtime of tokio.

@@ -1,6 +1,7 @@
 use std::future::pending;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -29,11 +30,14 @@ pub(crate) struct Instances {
     pub component: ServicePre<Guest>,
     pub grants: Arc<Grants>,
     pub client: Client,
+    /// Whether the host stops: an instance that it takes down then has not failed.
+    pub stopping: Arc<AtomicBool>,
 }
 
 /// Decides how long one instance is used.
 pub(crate) struct Reuse {
     component: Arc<str>,
+    stopping: Arc<AtomicBool>,
 }
 
 /// Ends an instance that has had nothing to do for a while.
@@ -55,9 +59,9 @@ impl HandlerState for Instances {
     type WorkerState = Reuse;
 
     async fn instantiate(&self) -> wasmtime::Result<Instance<Guest, Idle, Reuse>> {
-        let mut store = Store::new(&self.engine, Guest::new(Arc::clone(&self.grants), self.client.clone()));
+        let mut store = Store::new(&self.engine, Guest::new(Arc::clone(&self.grants), &self.client));
         let proxy = Proxy::P3(self.component.instantiate_async(&mut store).await?);
-        let state = Reuse { component: Arc::clone(&self.grants.component) };
+        let state = Reuse { component: Arc::clone(&self.grants.component), stopping: Arc::clone(&self.stopping) };
         Ok(Instance { store, proxy, view: Guest::taking, expiration: Idle { timer: None }, state })
     }
 }
@@ -84,7 +88,9 @@ impl WorkerState for Reuse {
     }
 
     fn drop(&self, _: Store<Guest>, result: wasmtime::Result<()>) {
-        if let Err(error) = result {
+        if let Err(error) = result
+            && !self.stopping.load(Ordering::Relaxed)
+        {
             eprintln!("spin-host: an instance of {} has failed: {error:?}", self.component);
         }
     }

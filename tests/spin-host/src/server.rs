@@ -26,6 +26,7 @@ pub async fn serve(listener: TcpListener, host: Arc<Host>, stop: impl Future<Out
     if timeout(STOP_WITHIN, connections.shutdown()).await.is_err() {
         eprintln!("spin-host: stopped before all answers were complete");
     }
+    host.stop();
 }
 
 async fn accept(listener: &TcpListener, host: &Arc<Host>, connections: &GracefulShutdown) {

@@ -95,7 +95,9 @@ mod tests {
 
     #[test]
     fn knows_which_names_spin_allows() {
-        ["a", "abc", "a1b2", "a_1", "a_1_b"].iter().for_each(|good| assert_eq!(name(good), Ok(()), "{good}"));
+        for good in ["a", "abc", "a1b2", "a_1", "a_1_b"] {
+            assert_eq!(name(good), Ok(()), "{good}");
+        }
         for bad in ["", "aX", "1bc", "_x", "x.y", "x_", "a__b", "x-y"] {
             assert!(name(bad).is_err(), "{bad}");
         }

@@ -59,6 +59,7 @@ fn the_program_says_where_it_listens_passes_on_what_is_printed_and_stops_on_sigt
     kill_process(Pid::from_child(&program), Signal::TERM).unwrap();
     assert!(program.wait().unwrap().success());
     let errors = errors(&mut program);
+    assert_eq!(errors.matches("has failed").count(), 1, "{errors}");
     for line in ["[one] half a line, and its end", "[one] no end", "asked to", "an instance of one has failed: "] {
         assert!(errors.contains(line), "{line:?} is not in {errors}");
     }
