@@ -258,7 +258,7 @@ impl Relay {
                 return Poll::Ready(self.pass(KEEP_ALIVE, now));
             }
             let next = self.deadline.min(silent_at).min(keep_alive_at);
-            let wait = Duration::try_from(next.duration_since(now)).unwrap_or(KEEP_ALIVE_EVERY);
+            let wait = next.duration_since(now);
             self.timer = Some(self.clock.sleep(wait.max(Duration::from_millis(1))));
         }
     }

@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use platform::{BoxFuture, Clock, Timestamp};
 
@@ -7,7 +7,7 @@ pub(crate) struct SystemClock;
 
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
-        Timestamp::now()
+        SystemTime::now().into()
     }
 
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {

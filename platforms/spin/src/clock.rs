@@ -8,10 +8,7 @@ pub(crate) struct Clock;
 
 impl platform::Clock for Clock {
     fn now(&self) -> Timestamp {
-        // Not `Timestamp::now()`, which carries the texts of all errors of its crate into every component.
-        let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let (seconds, nanoseconds) = (since_epoch.as_secs().cast_signed(), since_epoch.subsec_nanos().cast_signed());
-        Timestamp::new(seconds, nanoseconds).unwrap_or_default()
+        SystemTime::now().into()
     }
 
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {

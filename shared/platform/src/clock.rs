@@ -5,10 +5,7 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 use thiserror::Error;
 
-use crate::BoxFuture;
-
-/// A point in time, UTC.
-pub type Timestamp = jiff::Timestamp;
+use crate::{BoxFuture, Timestamp};
 
 /// Time, as the host tells it. On Workers it stands still between I/O.
 pub trait Clock: Send + Sync {

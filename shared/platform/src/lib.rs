@@ -17,6 +17,7 @@ mod key_value;
 mod ledger;
 mod peer;
 mod signatures;
+mod timestamp;
 mod variables;
 
 #[cfg(feature = "contract")]
@@ -26,7 +27,7 @@ pub mod fakes;
 
 pub use background::Background;
 pub use body::{Body, BodyError, ByteStream, Content};
-pub use clock::{Clock, Elapsed, Timestamp, timeout};
+pub use clock::{Clock, Elapsed, timeout};
 pub use configuration::{Configuration, ConfigurationError};
 pub use context::Context;
 pub use entropy::Entropy;
@@ -35,6 +36,7 @@ pub use key_value::{KeyValue, StoreError};
 pub use ledger::Ledger;
 pub use peer::ClientAddress;
 pub use signatures::{PublicKey, SignatureVerifier, VerifierError};
+pub use timestamp::{NoTimestamp, Timestamp};
 pub use variables::Variables;
 
 /// A boxed future that may cross threads, as the port's traits return it.

@@ -1,6 +1,6 @@
 use std::fmt::Write as _;
 
-use jiff::Timestamp;
+use platform::Timestamp;
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};

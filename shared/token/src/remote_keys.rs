@@ -1,7 +1,6 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use jiff::SignedDuration;
 use platform::{Context, PublicKey, Timestamp};
 
 use crate::expiring_map::ExpiringMap;
@@ -232,7 +231,7 @@ impl Drop for Flight {
 
 /// How long ago `then` was; zero if it lies ahead.
 fn since(then: Timestamp, now: Timestamp) -> Duration {
-    now.duration_since(then).max(SignedDuration::ZERO).unsigned_abs()
+    now.duration_since(then)
 }
 
 pub(crate) fn later(now: Timestamp, duration: Duration) -> Timestamp {
