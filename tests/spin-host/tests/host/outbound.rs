@@ -78,8 +78,9 @@ fn a_guest_decides_how_long_it_waits_for_an_answer_and_between_bytes() {
 
 #[test]
 fn hop_by_hop_headers_that_a_guest_passes_on_are_refused() {
-    let (host, upstream) = (Running::one(), Upstream::listen());
+    let host = Running::one();
     for header in ["connection: keep-alive", "keep-alive: timeout=5", "upgrade: h2c"] {
+        let upstream = Upstream::listen(); // a connection to another might be kept and used again
         let call = Call::get(host.address, &format!("/forward-all?{}", upstream.url()));
         let mut connection = upstream.accept();
         connection.read_to("\r\n\r\n");

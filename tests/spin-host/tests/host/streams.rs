@@ -4,8 +4,10 @@ use crate::wire::{Call, Connection, End, Upstream};
 /// The host passes the body on by itself, or the guest does it chunk by chunk.
 const WAYS: [&str; 2] = ["/pass", "/forward"];
 
-/// A stream from `upstream` through the guest that has begun.
-fn begun(host: &Running, way: &str, upstream: &Upstream) -> (Call, Connection) {
+/// A stream through the guest that has begun, from an upstream of its own: a connection to another test's might be kept
+/// and used again.
+fn begun(host: &Running, way: &str) -> (Call, Connection) {
+    let upstream = Upstream::listen();
     let mut call = Call::get(host.address, &format!("{way}?{}", upstream.url()));
     let mut connection = upstream.accept();
     connection.read_to("\r\n\r\n");
@@ -18,9 +20,9 @@ fn begun(host: &Running, way: &str, upstream: &Upstream) -> (Call, Connection) {
 
 #[test]
 fn a_stream_arrives_event_by_event() {
-    let (host, upstream) = (Running::one(), Upstream::listen());
+    let host = Running::one();
     for way in WAYS {
-        let (mut call, mut connection) = begun(&host, way, &upstream);
+        let (mut call, mut connection) = begun(&host, way);
         for event in ["data: 2\n\n", "data: 3\n\n", "data: [DONE]\n\n"] {
             // The next event leaves only when this one has arrived.
             connection.send_chunk(event);
@@ -33,28 +35,28 @@ fn a_stream_arrives_event_by_event() {
 
 #[test]
 fn a_client_that_leaves_ends_the_upstream() {
-    let (host, upstream) = (Running::one(), Upstream::listen());
-    let (call, mut connection) = begun(&host, "/pass", &upstream);
+    let host = Running::one();
+    let (call, mut connection) = begun(&host, "/pass");
     drop(call);
     connection.wait_for_close();
     // The guest learns it when it next sends something.
-    let (call, mut connection) = begun(&host, "/forward", &upstream);
+    let (call, mut connection) = begun(&host, "/forward");
     drop(call);
     connection.send_until_close("1\r\n.\r\n");
 }
 
 #[test]
 fn an_upstream_that_breaks_off_breaks_what_the_host_passes_on() {
-    let (host, upstream) = (Running::one(), Upstream::listen());
-    let (mut call, connection) = begun(&host, "/pass", &upstream);
+    let host = Running::one();
+    let (mut call, connection) = begun(&host, "/pass");
     drop(connection);
     assert_eq!(call.chunk(), Err(End::Broken));
 }
 
 #[test]
 fn a_guest_that_just_stops_when_the_upstream_breaks_off_ends_its_body_as_if_it_were_complete() {
-    let (host, upstream) = (Running::one(), Upstream::listen());
-    let (mut call, connection) = begun(&host, "/forward", &upstream);
+    let host = Running::one();
+    let (mut call, connection) = begun(&host, "/forward");
     drop(connection);
     assert_eq!(call.chunk(), Err(End::Complete));
 }

@@ -1,7 +1,7 @@
 use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc::{self, Receiver};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long anything may take before a test gives up.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -135,6 +135,7 @@ impl Upstream {
     pub fn accept(&self) -> Connection {
         let stream = self.connections.recv_timeout(PATIENCE).expect("nobody connects");
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_write_timeout(Some(PATIENCE)).unwrap();
         Connection(stream)
     }
 
@@ -170,17 +171,24 @@ impl Connection {
 
     /// Waits until the other side closes the connection.
     pub fn wait_for_close(&mut self) {
-        let mut rest = Vec::new();
-        match self.0.read_to_end(&mut rest) {
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
-                panic!("it stays open")
-            }
-            _ => {}
+        if let Err(error) = self.0.read_to_end(&mut Vec::new()) {
+            assert!(!ran_out(&error), "it stays open");
         }
     }
 
     /// Sends `text` again and again, until the other side has closed the connection.
     pub fn send_until_close(&mut self, text: &str) {
-        while self.0.write_all(text.as_bytes()).is_ok() {}
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match self.0.write_all(text.as_bytes()) {
+                Ok(()) => assert!(Instant::now() < deadline, "it stays open"),
+                Err(error) => return assert!(!ran_out(&error), "it stays open and is not read"),
+            }
+        }
     }
+}
+
+/// Whether nothing has happened for too long.
+fn ran_out(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }
