@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
 use crate::running::Running;
+use crate::streams::begun;
 use crate::wire::{Call, End, Upstream};
 
 /// Which instance has answered, and its how manieth request that was.
@@ -67,14 +68,8 @@ fn components_have_instances_of_their_own() {
 
 #[test]
 fn a_panic_is_answered_500_and_ends_the_streams_of_its_instance_as_if_they_were_complete() {
-    let (host, upstream) = (Running::one(), Upstream::listen());
-    let mut call = Call::get(host.address, &format!("/forward?{}", upstream.url()));
-    let mut connection = upstream.accept();
-    connection.read_to("\r\n\r\n");
-    connection.send_head();
-    connection.send_chunk("data: 1\n\n");
-    assert_eq!(call.head(), 200);
-    assert_eq!(call.chunk(), Ok("data: 1\n\n".into()));
+    let host = Running::one();
+    let (mut call, mut connection) = begun(&host, "/forward?");
     // The first panic may hit another instance, one that was made while this one was busy.
     let hit = (0..1000).any(|_| {
         assert_eq!(host.status("/panic"), 500);
@@ -88,14 +83,8 @@ fn a_panic_is_answered_500_and_ends_the_streams_of_its_instance_as_if_they_were_
 
 #[test]
 fn a_panic_leaves_alone_what_the_host_passes_on_by_itself() {
-    let (host, upstream) = (Running::one(), Upstream::listen());
-    let mut call = Call::get(host.address, &format!("/pass?{}", upstream.url()));
-    let mut connection = upstream.accept();
-    connection.read_to("\r\n\r\n");
-    connection.send_head();
-    connection.send_chunk("data: 1\n\n");
-    assert_eq!(call.head(), 200);
-    assert_eq!(call.chunk(), Ok("data: 1\n\n".into()));
+    let host = Running::one();
+    let (mut call, mut connection) = begun(&host, "/pass?");
     assert_eq!(host.status("/panic"), 500);
     connection.send_chunk("data: 2\n\n");
     assert_eq!(call.chunk(), Ok("data: 2\n\n".into()));

@@ -6,7 +6,8 @@ use std::sync::OnceLock;
 use local_stack::{Options, Settings, Stack};
 
 use crate::running::Running;
-use crate::wire::{Call, Connection, End, Upstream};
+use crate::streams::begun;
+use crate::wire::{Call, End, Upstream};
 
 /// What the components reach: Postgres behind the Supabase surface, and the simulator, whose `/__peer/` the contract needs.
 fn stack() -> &'static Stack {
@@ -48,17 +49,7 @@ fn probe() -> Running {
     )
 }
 
-/// A stream of unknown length through the probe that has begun.
-fn begun(host: &Running, upstream: &Upstream) -> (Call, Connection) {
-    let mut call = Call::get(host.address, &format!("/__probe/forward?url={}", upstream.url()));
-    let mut connection = upstream.accept();
-    connection.read_to("\r\n\r\n");
-    connection.send_head();
-    connection.send_chunk("data: 1\n\n");
-    assert_eq!(call.head(), 200);
-    assert_eq!(call.chunk(), Ok("data: 1\n\n".into()));
-    (call, connection)
-}
+const FORWARD: &str = "/__probe/forward?url=";
 
 #[test]
 fn the_port_keeps_its_contract() {
@@ -72,8 +63,8 @@ fn the_port_keeps_its_contract() {
 
 #[test]
 fn the_port_hands_each_chunk_on_before_the_next_one_exists() {
-    let (host, upstream) = (probe(), Upstream::listen());
-    let (mut call, mut connection) = begun(&host, &upstream);
+    let host = probe();
+    let (mut call, mut connection) = begun(&host, FORWARD);
     for event in ["data: 2\n\n", "data: [DONE]\n\n"] {
         connection.send_chunk(event);
         assert_eq!(call.chunk(), Ok(event.into()));
@@ -84,8 +75,8 @@ fn the_port_hands_each_chunk_on_before_the_next_one_exists() {
 
 #[test]
 fn the_port_breaks_an_answer_off_when_its_upstream_breaks_off() {
-    let (host, upstream) = (probe(), Upstream::listen());
-    let (mut call, connection) = begun(&host, &upstream);
+    let host = probe();
+    let (mut call, connection) = begun(&host, FORWARD);
     drop(connection);
     assert_eq!(call.chunk(), Err(End::Broken));
 }
@@ -118,8 +109,8 @@ fn the_port_does_work_after_the_answer() {
 #[test]
 fn after_a_panic_a_body_of_known_length_is_broken_and_a_stream_lacks_its_last_event() {
     let (host, upstream) = (probe(), Upstream::listen());
-    let (mut stream, _open) = begun(&host, &upstream);
-    let mut whole = Call::get(host.address, &format!("/__probe/forward?url={}", upstream.url()));
+    let (mut stream, _open) = begun(&host, FORWARD);
+    let mut whole = Call::get(host.address, &format!("{FORWARD}{}", upstream.url()));
     let mut connection = upstream.accept();
     connection.read_to("\r\n\r\n");
     connection.send("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf ");

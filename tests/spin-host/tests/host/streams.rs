@@ -2,13 +2,13 @@ use crate::running::Running;
 use crate::wire::{Call, Connection, End, Upstream};
 
 /// The host passes the body on by itself, or the guest does it chunk by chunk.
-const WAYS: [&str; 2] = ["/pass", "/forward"];
+const WAYS: [&str; 2] = ["/pass?", "/forward?"];
 
-/// A stream through the guest that has begun, from an upstream of its own: a connection to another test's might be kept
-/// and used again.
-fn begun(host: &Running, way: &str) -> (Call, Connection) {
+/// A stream through the guest at `way`, which ends where the upstream's URL goes, that has begun. Its upstream is its own: a
+/// connection to another test's might be kept and used again.
+pub fn begun(host: &Running, way: &str) -> (Call, Connection) {
     let upstream = Upstream::listen();
-    let mut call = Call::get(host.address, &format!("{way}?{}", upstream.url()));
+    let mut call = Call::get(host.address, &format!("{way}{}", upstream.url()));
     let mut connection = upstream.accept();
     connection.read_to("\r\n\r\n");
     connection.send_head();
@@ -36,11 +36,11 @@ fn a_stream_arrives_event_by_event() {
 #[test]
 fn a_client_that_leaves_ends_the_upstream() {
     let host = Running::one();
-    let (call, mut connection) = begun(&host, "/pass");
+    let (call, mut connection) = begun(&host, "/pass?");
     drop(call);
     connection.wait_for_close();
     // The guest learns it when it next sends something.
-    let (call, mut connection) = begun(&host, "/forward");
+    let (call, mut connection) = begun(&host, "/forward?");
     drop(call);
     connection.send_until_close("1\r\n.\r\n");
 }
@@ -48,7 +48,7 @@ fn a_client_that_leaves_ends_the_upstream() {
 #[test]
 fn an_upstream_that_breaks_off_breaks_what_the_host_passes_on() {
     let host = Running::one();
-    let (mut call, connection) = begun(&host, "/pass");
+    let (mut call, connection) = begun(&host, "/pass?");
     drop(connection);
     assert_eq!(call.chunk(), Err(End::Broken));
 }
@@ -56,7 +56,7 @@ fn an_upstream_that_breaks_off_breaks_what_the_host_passes_on() {
 #[test]
 fn a_guest_that_just_stops_when_the_upstream_breaks_off_ends_its_body_as_if_it_were_complete() {
     let host = Running::one();
-    let (mut call, connection) = begun(&host, "/forward");
+    let (mut call, connection) = begun(&host, "/forward?");
     drop(connection);
     assert_eq!(call.chunk(), Err(End::Complete));
 }
