@@ -7,12 +7,12 @@ use crate::call::Call;
 
 const UPSTREAM_REQUEST_ID: HeaderName = HeaderName::from_static("x-upstream-request-id");
 const KEPT: [&str; 4] = ["openai-processing-ms", "retry-after", "retry-after-ms", "x-should-retry"];
-const KEPT_PREFIX: &str = "x-ratelimit-";
 
-/// Copies what clients of OpenAI read. The provider's request id gets another name: `x-request-id` is ours.
+/// Copies what clients of OpenAI read. The provider's request id gets another name: `x-request-id` is ours. Its
+/// `x-ratelimit-*` stay behind: they count what all callers together have left at the provider, which is nobody's limit.
 pub(crate) fn copy(from: &HeaderMap, to: &mut HeaderMap) {
     for (name, value) in from {
-        if KEPT.contains(&name.as_str()) || name.as_str().starts_with(KEPT_PREFIX) {
+        if KEPT.contains(&name.as_str()) {
             to.insert(name, value.clone());
         }
     }

@@ -1,4 +1,5 @@
-//! Bodies that go out as streams: each chunk is handed over when the host asks for it, at once and by itself.
+//! Bodies that go out as streams: the first chunk is handed over as soon as it is there, each other one when the host
+//! asks for it, at once and by itself.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -33,6 +34,7 @@ thread_local! {
 /// Offers `body` to the host. `None` outside of an invocation.
 pub fn produce(body: ByteStream) -> Option<Produced> {
     let stream = Produced { invocation: executor::current()?, id: executor::next_number() };
+    demanded(|ids| ids.insert(stream.id)); // the first chunk waits for its receiver, not the receiver for it
     executor::spawn_numbered(stream.id, Pump { stream, body });
     Some(stream)
 }
