@@ -62,8 +62,10 @@ returns jsonb
 language plpgsql
 set search_path = ''
 as $$
+declare
+  founded uuid := private.found_organization(private.read_text(payload, 'name', 100));
 begin
-  return private.show_organization(private.found_organization(private.read_text(payload, 'name', 100)));
+  return private.show_organization(founded);
 end
 $$;
 comment on function api.create_organization(jsonb) is

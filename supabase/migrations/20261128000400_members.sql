@@ -139,6 +139,10 @@ begin
   perform private.require_role(org, private.require_member(org, member));
   perform private.require_role(org, wanted);
   update public.organization_members set role = wanted where org_id = org and user_id = member;
+  -- Somebody was faster.
+  if not found then
+    raise sqlstate 'PT404' using message = 'no such member', detail = 'user_id';
+  end if;
   return jsonb_build_object('org_id', org, 'user_id', member, 'role', wanted);
 end
 $$;
@@ -158,6 +162,10 @@ begin
   perform private.require_permission(org, 'members:write');
   perform private.require_role(org, private.require_member(org, member));
   delete from public.organization_members where org_id = org and user_id = member;
+  -- Somebody was faster.
+  if not found then
+    raise sqlstate 'PT404' using message = 'no such member', detail = 'user_id';
+  end if;
   return jsonb_build_object('org_id', org, 'user_id', member);
 end
 $$;
@@ -175,6 +183,9 @@ declare
 begin
   perform private.require_permission(org, 'organization:read');
   delete from public.organization_members where org_id = org and user_id = (select auth.uid());
+  if not found then
+    raise sqlstate 'PT404' using message = 'no such organization', detail = 'org_id';
+  end if;
   return jsonb_build_object('org_id', org);
 end
 $$;
@@ -200,6 +211,10 @@ begin
     raise sqlstate 'PT422' using message = 'user_id must be somebody else', detail = 'user_id';
   end if;
   update public.organization_members set role = 'owner' where org_id = org and user_id = successor;
+  -- Somebody was faster.
+  if not found then
+    raise sqlstate 'PT404' using message = 'no such member', detail = 'user_id';
+  end if;
   update public.organization_members set role = 'admin' where org_id = org and user_id = present_owner;
   return jsonb_build_object('org_id', org, 'owner_id', successor);
 end

@@ -47,8 +47,9 @@ immutable
 set search_path = ''
 as $$
 declare
-  bytes bytea := decode(payload ->> field, 'base64');
+  bytes bytea;
 begin
+  bytes := decode(payload ->> field, 'base64');
   if coalesce(octet_length(bytes), 0) not between 1 and 4096 then
     raise sqlstate 'PT422' using message = format('%s must have 1 to 4096 bytes', field), detail = field;
   end if;
