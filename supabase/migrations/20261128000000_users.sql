@@ -40,5 +40,5 @@ begin
 end
 $$;
 comment on function private.welcome_user() is
-  'Gives a new user a row in users and a personal organization. Runs as its owner, because the role that signs users up '
-  'may not write these tables.';
+  'Gives a new user a row in users and a personal organization. Runs as its owner, because the role that signs users '
+  'up may not write these tables.';

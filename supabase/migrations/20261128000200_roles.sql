@@ -44,7 +44,8 @@ create table public.user_roles (
   foreign key (org_id, user_id) references public.organization_members (org_id, user_id) on delete cascade
 );
 comment on table public.user_roles is 'Roles that a member has besides the one of the membership.';
-comment on column public.user_roles.granted_by is 'Null if it was the service, or somebody who has no account any more.';
+comment on column public.user_roles.granted_by is
+  'Null if it was the service, or somebody who has no account any more.';
 create index user_roles_role on public.user_roles (role_id);
 create index user_roles_user on public.user_roles (user_id);
 create index user_roles_granted_by on public.user_roles (granted_by);
@@ -115,6 +116,17 @@ as $$
 $$;
 comment on function private.orgs_with_permission(text) is 'The organizations in which the caller has a permission.';
 
+create function private.covers_role(org uuid, role text)
+returns boolean
+language sql
+stable
+set search_path = ''
+as $$
+  select permissions <@ private.permissions_in(org) from public.roles where org_id is null and name = role
+$$;
+comment on function private.covers_role(uuid, text) is
+  'Whether the caller has every permission of a built-in role, and so may give and take it; null if there is none.';
+
 create function private.require_permission(org uuid, permission text)
 returns void
 language plpgsql
@@ -140,13 +152,12 @@ stable
 set search_path = ''
 as $$
 declare
-  wanted text[];
+  is_covered boolean := private.covers_role(org, role);
 begin
-  select permissions into wanted from public.roles where org_id is null and name = role;
-  if wanted is null then
+  if is_covered is null then
     raise sqlstate 'PT422' using message = 'role must be owner, admin, developer or viewer', detail = 'role';
   end if;
-  if not wanted <@ private.permissions_in(org) then
+  if not is_covered then
     raise sqlstate 'PT403' using message = format('this needs every permission of the role %s', role), detail = 'role';
   end if;
 end
@@ -155,12 +166,12 @@ comment on function private.require_role(uuid, text) is
   'PT422: no built-in role has this name. PT403: the caller lacks one of its permissions, so may not give or take it.';
 
 revoke all on function
-  private.permissions_in(uuid), private.orgs_with_permission(text), private.require_permission(uuid, text),
-  private.require_role(uuid, text)
+  private.permissions_in(uuid), private.orgs_with_permission(text), private.covers_role(uuid, text),
+  private.require_permission(uuid, text), private.require_role(uuid, text)
   from public;
 grant execute on function
-  private.permissions_in(uuid), private.orgs_with_permission(text), private.require_permission(uuid, text),
-  private.require_role(uuid, text)
+  private.permissions_in(uuid), private.orgs_with_permission(text), private.covers_role(uuid, text),
+  private.require_permission(uuid, text), private.require_role(uuid, text)
   to authenticated;
 
 alter table public.roles enable row level security;
@@ -168,7 +179,8 @@ alter table public.user_roles enable row level security;
 revoke all on table public.roles, public.user_roles from public, anon, authenticated, service_role;
 grant select, insert, update, delete on table public.roles, public.user_roles to service_role;
 
-grant select, insert (org_id, name, permissions), update (name, permissions), delete on table public.roles to authenticated;
+grant select, insert (org_id, name, permissions), update (name, permissions), delete
+  on table public.roles to authenticated;
 create policy "built-in roles and those of one's organizations are visible" on public.roles
   for select to authenticated using (org_id is null or org_id = any ((select private.member_orgs())::uuid[]));
 -- Nobody makes, widens, narrows or deletes a role that can do more than they can.
@@ -279,8 +291,8 @@ begin
 end
 $$;
 comment on function api.list_roles(jsonb) is
-  '{org_id?} -> {roles: [{id, name, permissions, built_in, created_at}]}: those that members of the organization can have. '
-  'PT404, PT403 members:read.';
+  '{org_id?} -> {roles: [{id, name, permissions, built_in, created_at}]}: those that members of the organization can '
+  'have. PT404, PT403 members:read.';
 
 create function api.create_role(payload jsonb)
 returns jsonb
@@ -290,12 +302,15 @@ as $$
 declare
   org uuid := private.read_org(payload);
   wanted text := private.read_text(payload, 'name', 40);
-  listed text[] := array(select distinct jsonb_array_elements_text(private.read_items(payload, 'permissions', 50)) order by 1);
+  listed text[] := array(
+    select distinct jsonb_array_elements_text(private.read_items(payload, 'permissions', 50)) order by 1
+  );
   made public.roles;
 begin
   perform private.require_permission(org, 'roles:write');
   if not listed <@ private.permissions_in(org) then
-    raise sqlstate 'PT403' using message = 'a role cannot have a permission that you do not have', detail = 'permissions';
+    raise sqlstate 'PT403' using
+      message = 'a role cannot have a permission that you do not have', detail = 'permissions';
   end if;
   if wanted !~ '^[a-z][a-z0-9_-]*$' then
     raise sqlstate 'PT422' using message = 'name must be lower-case letters, digits, - and _', detail = 'name';
@@ -310,8 +325,8 @@ exception when unique_violation or check_violation then
 end
 $$;
 comment on function api.create_role(jsonb) is
-  '{org_id?, name, permissions: [resource:action]} -> the role. PT403 roles:write, or a permission that the caller lacks; '
-  'PT409: the name is taken, or there are too many; PT404, PT422.';
+  '{org_id?, name, permissions: [resource:action]} -> the role. PT403 roles:write, or a permission that the caller '
+  'lacks; PT409: the name is taken, or there are too many; PT404, PT422.';
 
 create function api.delete_role(payload jsonb)
 returns jsonb
@@ -335,8 +350,8 @@ begin
 end
 $$;
 comment on function api.delete_role(jsonb) is
-  '{id} -> {id}: deletes a role that the organization made; whoever had it loses it. PT403 roles:write, or the role has a '
-  'permission that the caller lacks; PT404: it does not exist, is built in, or is another organization''s.';
+  '{id} -> {id}: deletes a role that the organization made; whoever had it loses it. PT403 roles:write, or the role '
+  'has a permission that the caller lacks; PT404: it does not exist, is built in, or is another organization''s.';
 
 create function api.assign_role(payload jsonb)
 returns jsonb
@@ -367,8 +382,9 @@ begin
 end
 $$;
 comment on function api.assign_role(jsonb) is
-  '{org_id?, user_id, role_id} -> {org_id, user_id, role_id, name}: gives a member one more role; again changes nothing. '
-  'PT403 members:write, or a permission that the caller lacks; PT409: ten are enough; PT422: owner is no further role; PT404.';
+  '{org_id?, user_id, role_id} -> {org_id, user_id, role_id, name}: gives a member one more role; again changes '
+  'nothing. PT403 members:write, or a permission that the caller lacks; PT409: ten are enough; PT422: owner is no '
+  'further role; PT404.';
 
 create function api.unassign_role(payload jsonb)
 returns jsonb
@@ -392,11 +408,12 @@ begin
 end
 $$;
 comment on function api.unassign_role(jsonb) is
-  '{org_id?, user_id, role_id} -> the same: takes a further role from a member. PT403 members:write, or a permission that '
-  'the caller lacks; PT404.';
+  '{org_id?, user_id, role_id} -> the same: takes a further role from a member. PT403 members:write, or a permission '
+  'that the caller lacks; PT404.';
 
 revoke all on function
-  api.list_roles(jsonb), api.create_role(jsonb), api.delete_role(jsonb), api.assign_role(jsonb), api.unassign_role(jsonb)
+  api.list_roles(jsonb), api.create_role(jsonb), api.delete_role(jsonb), api.assign_role(jsonb),
+  api.unassign_role(jsonb)
   from public;
 grant execute on function api.list_roles(jsonb), api.create_role(jsonb), api.delete_role(jsonb) to authenticated;
 grant execute on function api.assign_role(jsonb), api.unassign_role(jsonb) to authenticated;

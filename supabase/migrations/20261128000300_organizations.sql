@@ -30,8 +30,8 @@ begin
 end
 $$;
 comment on function private.found_organization(text) is
-  'Makes an organization with the caller as its owner. Runs as its owner, because no policy lets a user become a member of '
-  'anything.';
+  'Makes an organization with the caller as its owner. Runs as its owner, because no policy lets a user become a '
+  'member of anything.';
 
 create function private.show_organization(org uuid)
 returns jsonb
@@ -87,8 +87,8 @@ as $$
   ) joined
 $$;
 comment on function api.list_organizations(jsonb) is
-  '{} -> {organizations: [{id, name, tier, personal, role, permissions, created_at}]}: those that the caller belongs to, in '
-  'the order of joining, at most 1000.';
+  '{} -> {organizations: [{id, name, tier, personal, role, permissions, created_at}]}: those that the caller belongs '
+  'to, in the order of joining, at most 1000.';
 
 create function api.update_organization(payload jsonb)
 returns jsonb
@@ -125,8 +125,8 @@ begin
 end
 $$;
 comment on function api.delete_organization(jsonb) is
-  '{org_id} -> {id}: deletes an organization with all that hangs on it but the audit log and the usage. '
-  'PT403 organization:delete (owners); PT409: it is personal; PT404.';
+  '{org_id} -> {id}: deletes an organization with all that hangs on it but the audit log and the usage. PT403 '
+  'organization:delete (owners); PT409: it is personal; PT404.';
 
 revoke all on function
   api.create_organization(jsonb), api.list_organizations(jsonb), api.update_organization(jsonb),

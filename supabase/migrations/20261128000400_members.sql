@@ -6,16 +6,14 @@ create policy "members get other roles within one's own permissions" on public.o
   for update to authenticated
   using (
     org_id = any ((select private.orgs_with_permission('members:write'))::uuid[])
-    and (select permissions from public.roles where roles.org_id is null and name = role) <@ private.permissions_in(org_id)
+    and private.covers_role(org_id, role)
   )
-  with check (
-    (select permissions from public.roles where roles.org_id is null and name = role) <@ private.permissions_in(org_id)
-  );
+  with check (private.covers_role(org_id, role));
 create policy "members leave, and are removed within one's own permissions" on public.organization_members
   for delete to authenticated using (
     user_id = (select auth.uid())
     or org_id = any ((select private.orgs_with_permission('members:write'))::uuid[])
-    and (select permissions from public.roles where roles.org_id is null and name = role) <@ private.permissions_in(org_id)
+    and private.covers_role(org_id, role)
   );
 
 create function private.keep_an_owner()
@@ -45,13 +43,15 @@ begin
 end
 $$;
 comment on function private.keep_an_owner() is
-  'Refuses to let the last owner of an organization go or become anything else, whoever asks. Runs as its owner, because '
-  'it locks the organization and reads auth.users.';
+  'Refuses to let the last owner of an organization go or become anything else, whoever asks. Runs as its owner, '
+  'because it locks the organization and reads auth.users.';
 revoke all on function private.keep_an_owner() from public;
 create trigger keep_an_owner_when_one_leaves before delete on public.organization_members
   for each row when (old.role = 'owner') execute function private.keep_an_owner();
 create trigger keep_an_owner_when_one_changes before update on public.organization_members
-  for each row when (old.role = 'owner' and (new.role, new.org_id, new.user_id) is distinct from (old.role, old.org_id, old.user_id))
+  for each row when (
+    old.role = 'owner' and (new.role, new.org_id, new.user_id) is distinct from (old.role, old.org_id, old.user_id)
+  )
   execute function private.keep_an_owner();
 
 create function private.members_of(org uuid)
@@ -106,7 +106,8 @@ begin
   return found;
 end
 $$;
-comment on function private.require_member(uuid, uuid) is 'The role of a member. PT404: there is none, or not for the caller.';
+comment on function private.require_member(uuid, uuid) is
+  'The role of a member. PT404: there is none, or not for the caller.';
 
 revoke all on function private.members_of(uuid), private.require_member(uuid, uuid) from public;
 grant execute on function private.members_of(uuid), private.require_member(uuid, uuid) to authenticated;
@@ -122,8 +123,8 @@ begin
 end
 $$;
 comment on function api.list_members(jsonb) is
-  '{org_id?} -> {members: [{user_id, email, display_name, role, extra_roles: [{id, name}], joined_at}]}, at most 1000. '
-  'PT403 members:read; PT404.';
+  '{org_id?} -> {members: [{user_id, email, display_name, role, extra_roles: [{id, name}], joined_at}]}, at most '
+  '1000. PT403 members:read; PT404.';
 
 create function api.change_member_role(payload jsonb)
 returns jsonb
@@ -147,8 +148,9 @@ begin
 end
 $$;
 comment on function api.change_member_role(jsonb) is
-  '{org_id?, user_id, role} -> {org_id, user_id, role}. PT403 members:write, or a permission of the old or the new role that '
-  'the caller lacks; PT409: the member is the last owner, or the organization is theirs personally; PT404, PT422.';
+  '{org_id?, user_id, role} -> {org_id, user_id, role}. PT403 members:write, or a permission of the old or the new '
+  'role that the caller lacks; PT409: the member is the last owner, or the organization is theirs personally; PT404, '
+  'PT422.';
 
 create function api.remove_member(payload jsonb)
 returns jsonb
@@ -170,8 +172,8 @@ begin
 end
 $$;
 comment on function api.remove_member(jsonb) is
-  '{org_id?, user_id} -> {org_id, user_id}. Keys of the member stop. PT403 members:write, or a permission of the member''s '
-  'role that the caller lacks; PT409: the last owner, or the owner of a personal organization; PT404.';
+  '{org_id?, user_id} -> {org_id, user_id}. Keys of the member stop. PT403 members:write, or a permission of the '
+  'member''s role that the caller lacks; PT409: the last owner, or the owner of a personal organization; PT404.';
 
 create function api.leave_organization(payload jsonb)
 returns jsonb
@@ -220,12 +222,13 @@ begin
 end
 $$;
 comment on function api.transfer_ownership(jsonb) is
-  '{org_id, user_id} -> {org_id, owner_id}: a member becomes owner, and the caller, an owner, becomes admin. '
-  'PT403: the caller is no owner; PT409: it is the caller''s personal organization; PT404, PT422.';
+  '{org_id, user_id} -> {org_id, owner_id}: a member becomes owner, and the caller, an owner, becomes admin. PT403: '
+  'the caller is no owner; PT409: it is the caller''s personal organization; PT404, PT422.';
 
 revoke all on function
   api.list_members(jsonb), api.change_member_role(jsonb), api.remove_member(jsonb), api.leave_organization(jsonb),
   api.transfer_ownership(jsonb)
   from public;
-grant execute on function api.list_members(jsonb), api.change_member_role(jsonb), api.remove_member(jsonb) to authenticated;
-grant execute on function api.leave_organization(jsonb), api.transfer_ownership(jsonb) to authenticated;
+grant execute on function api.list_members(jsonb), api.change_member_role(jsonb) to authenticated;
+grant execute on function api.remove_member(jsonb), api.leave_organization(jsonb) to authenticated;
+grant execute on function api.transfer_ownership(jsonb) to authenticated;

@@ -14,8 +14,10 @@ create table public.organization_invitations (
   revoked_at timestamptz
 );
 comment on table public.organization_invitations is 'Who may become a member of an organization, and as what.';
-comment on column public.organization_invitations.email is 'In lower case; only the user whose verified address this is can accept.';
-comment on column public.organization_invitations.token_digest is 'SHA-256 of the token in the e-mail; never shown to anyone.';
+comment on column public.organization_invitations.email is
+  'In lower case; only the user whose verified address this is can accept.';
+comment on column public.organization_invitations.token_digest is
+  'SHA-256 of the token in the e-mail; never shown to anyone.';
 create unique index organization_invitations_open on public.organization_invitations (org_id, email)
   where accepted_at is null and revoked_at is null;
 create index organization_invitations_org on public.organization_invitations (org_id, created_at);
@@ -35,7 +37,7 @@ create policy "invitations are seen by those who may invite" on public.organizat
 create policy "whoever may invite does so within their own permissions" on public.organization_invitations
   for insert to authenticated with check (
     org_id = any ((select private.orgs_with_permission('members:write'))::uuid[])
-    and (select permissions from public.roles where roles.org_id is null and name = role) <@ private.permissions_in(org_id)
+    and private.covers_role(org_id, role)
     and expires_at <= now() + interval '30 days'
   );
 -- The check leaves one change possible: an invitation that is revoked, stays so.
@@ -77,8 +79,8 @@ begin
 end
 $$;
 comment on function private.accept_invitation(bytea) is
-  'Makes the caller a member by an invitation to their verified address, once. Runs as its owner, because no policy lets a '
-  'user become a member of anything, and because it reads auth.users.';
+  'Makes the caller a member by an invitation to their verified address, once. Runs as its owner, because no policy '
+  'lets a user become a member of anything, and because it reads auth.users.';
 revoke all on function private.accept_invitation(bytea) from public;
 grant execute on function private.accept_invitation(bytea) to authenticated;
 
@@ -129,13 +131,15 @@ begin
   returning id into made;
   return private.show_invitation(made);
 exception when unique_violation then
-  raise sqlstate 'PT409' using message = 'the digest serves another invitation', detail = 'digest';
+  raise sqlstate 'PT409' using
+    message = 'the digest serves another invitation, or somebody invites the address right now', detail = 'digest';
 end
 $$;
 comment on function api.invite_member(jsonb) is
-  '{org_id?, email, role, digest, expires_in_seconds? (7 days; 60 to 2592000)} -> {id, org_id, email, role, invited_by, '
-  'created_at, expires_at, accepted_at, revoked_at}. digest: SHA-256 of the token, hexadecimal. An earlier invitation to the '
-  'address is revoked. PT403 members:write, or a permission of the role that the caller lacks; PT409: 200 are open; PT404, PT422.';
+  '{org_id?, email, role, digest, expires_in_seconds? (7 days; 60 to 2592000)} -> {id, org_id, email, role, '
+  'invited_by, created_at, expires_at, accepted_at, revoked_at}. digest: SHA-256 of the token, hexadecimal. An '
+  'earlier invitation to the address is revoked. PT403 members:write, or a permission of the role that the caller '
+  'lacks; PT409: 200 are open; PT404, PT422.';
 
 create function api.list_invitations(payload jsonb default '{}')
 returns jsonb
@@ -155,7 +159,8 @@ begin
 end
 $$;
 comment on function api.list_invitations(jsonb) is
-  '{org_id?} -> {invitations: [as invite_member]}: those that can be accepted, the newest first. PT403 members:write; PT404.';
+  '{org_id?} -> {invitations: [as invite_member]}: those that can be accepted, the newest first. PT403 members:write; '
+  'PT404.';
 
 create function api.revoke_invitation(payload jsonb)
 returns jsonb
@@ -176,7 +181,8 @@ begin
 end
 $$;
 comment on function api.revoke_invitation(jsonb) is
-  '{id} -> {id, revoked_at}; again changes nothing. PT404: it does not exist, was accepted, or the caller may not invite there.';
+  '{id} -> {id, revoked_at}; again changes nothing. PT404: it does not exist, was accepted, or the caller may not '
+  'invite there.';
 
 create function api.accept_invitation(payload jsonb)
 returns jsonb
@@ -192,8 +198,8 @@ begin
 end
 $$;
 comment on function api.accept_invitation(jsonb) is
-  '{digest} -> {org_id, name, role}. PT404: no such invitation, or it has expired, was revoked or used, or is for another '
-  'address than the caller''s verified one; PT409: the caller is a member already; PT422.';
+  '{digest} -> {org_id, name, role}. PT404: no such invitation, or it has expired, was revoked or used, or is for '
+  'another address than the caller''s verified one; PT409: the caller is a member already; PT422.';
 
 revoke all on function
   api.invite_member(jsonb), api.list_invitations(jsonb), api.revoke_invitation(jsonb), api.accept_invitation(jsonb)

@@ -67,7 +67,8 @@ begin
 end
 $$;
 comment on function private.require_team(uuid) is
-  'The organization of a team that the caller may change. PT404: there is none, or not for the caller; PT403 teams:write.';
+  'The organization of a team that the caller may change. PT404: there is none, or not for the caller; PT403 '
+  'teams:write.';
 revoke all on function private.require_team(uuid) from public;
 grant execute on function private.require_team(uuid) to authenticated;
 
@@ -91,8 +92,8 @@ exception when unique_violation then
 end
 $$;
 comment on function api.create_team(jsonb) is
-  '{org_id?, name} -> {id, org_id, name, created_at, members: []}. PT403 teams:write; PT409: the name is taken, or there are '
-  'too many; PT404, PT422.';
+  '{org_id?, name} -> {id, org_id, name, created_at, members: []}. PT403 teams:write; PT409: the name is taken, or '
+  'there are too many; PT404, PT422.';
 
 create function api.list_teams(payload jsonb default '{}')
 returns jsonb
@@ -166,7 +167,8 @@ begin
 end
 $$;
 comment on function api.add_team_member(jsonb) is
-  '{id, user_id} -> {id, user_id}; again changes nothing. PT403 teams:write; PT404: no such team, or no member of its organization.';
+  '{id, user_id} -> {id, user_id}; again changes nothing. PT403 teams:write; PT404: no such team, or no member of its '
+  'organization.';
 
 create function api.remove_team_member(payload jsonb)
 returns jsonb
@@ -192,5 +194,6 @@ revoke all on function
   api.create_team(jsonb), api.list_teams(jsonb), api.rename_team(jsonb), api.delete_team(jsonb),
   api.add_team_member(jsonb), api.remove_team_member(jsonb)
   from public;
-grant execute on function api.create_team(jsonb), api.list_teams(jsonb), api.rename_team(jsonb) to authenticated;
-grant execute on function api.delete_team(jsonb), api.add_team_member(jsonb), api.remove_team_member(jsonb) to authenticated;
+grant execute on function api.create_team(jsonb), api.list_teams(jsonb) to authenticated;
+grant execute on function api.rename_team(jsonb), api.delete_team(jsonb) to authenticated;
+grant execute on function api.add_team_member(jsonb), api.remove_team_member(jsonb) to authenticated;

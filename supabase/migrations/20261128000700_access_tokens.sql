@@ -56,7 +56,8 @@ begin
 end
 $$;
 comment on function private.note_changed_role() is
-  'Raises the epochs of all who have a role. Runs as its owner, as the function that it calls may not be called by users.';
+  'Raises the epochs of all who have a role. Runs as its owner, as the function that it calls may not be called by '
+  'users.';
 revoke all on function private.note_changed_rights(), private.note_changed_role() from public;
 
 create trigger note_changed_rights after insert or update or delete on public.organization_members
@@ -115,8 +116,8 @@ begin
 end
 $$;
 comment on function public.custom_access_token_hook(jsonb) is
-  'Puts the user''s current organization, the roles there, its tier and the user''s epoch into app_metadata of every access '
-  'token, so that a request with a token costs no look-up. All other claims stay as they are.';
+  'Puts the user''s current organization, the roles there, its tier and the user''s epoch into app_metadata of every '
+  'access token, so that a request with a token costs no look-up. All other claims stay as they are.';
 
 create function api.switch_organization(payload jsonb)
 returns jsonb
@@ -132,8 +133,8 @@ begin
 end
 $$;
 comment on function api.switch_organization(jsonb) is
-  '{org_id} -> {org_id}: access tokens that the caller gets from now on are for this organization; the present one stays as '
-  'it is. PT404: the caller does not belong to it; PT422.';
+  '{org_id} -> {org_id}: access tokens that the caller gets from now on are for this organization; the present one '
+  'stays as it is. PT404: the caller does not belong to it; PT422.';
 revoke all on function api.switch_organization(jsonb) from public;
 grant execute on function api.switch_organization(jsonb) to authenticated;
 
@@ -154,7 +155,7 @@ exception when invalid_text_representation then
 end
 $$;
 comment on function api.authz_epochs(jsonb) is
-  '{user_ids: [at most 100]} -> {epochs: {user_id: number}}. A token with a lower authz_epoch is stale; a user who is not in '
-  'the answer has no account any more. PT422.';
+  '{user_ids: [at most 100]} -> {epochs: {user_id: number}}. A token with a lower authz_epoch is stale; a user who is '
+  'not in the answer has no account any more. PT422.';
 revoke all on function api.authz_epochs(jsonb) from public;
 grant execute on function api.authz_epochs(jsonb) to service_role;

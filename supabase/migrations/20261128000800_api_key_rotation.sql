@@ -3,7 +3,8 @@
 alter table public.api_keys
   add column allowed_cidrs cidr[] not null default '{}' check (cardinality(allowed_cidrs) <= 20),
   add column replaced_by uuid references public.api_keys (id) on delete set null;
-comment on column public.api_keys.allowed_cidrs is 'Networks from which the key may be used; from everywhere if there is none.';
+comment on column public.api_keys.allowed_cidrs is
+  'Networks from which the key may be used; from everywhere if there is none.';
 comment on column public.api_keys.replaced_by is 'The key that took its place by rotation.';
 comment on column public.api_keys.last_used_at is 'Accurate to a minute.';
 create index api_keys_replaced_by on public.api_keys (replaced_by);
@@ -17,7 +18,8 @@ set search_path = ''
 as $$
   select to_jsonb(shown) from (
     select
-      id, org_id, user_id, name, prefix, scopes, allowed_cidrs, expires_at, revoked_at, replaced_by, created_at, last_used_at
+      id, org_id, user_id, name, prefix, scopes, allowed_cidrs, expires_at, revoked_at, replaced_by, created_at,
+      last_used_at
     from public.api_keys where id = wanted
   ) shown
 $$;
@@ -98,10 +100,10 @@ begin
 end
 $$;
 comment on function api.create_key(jsonb) is
-  '{org_id?, name, digest, pepper_version, prefix, scopes, allowed_cidrs?, expires_at?} -> {id, org_id, user_id, name, prefix, '
-  'scopes, allowed_cidrs, expires_at, revoked_at, replaced_by, created_at, last_used_at}: makes a key of the caller for the '
-  'organization in the access token, or for org_id. 42501: the caller may not make keys there (keys:write); PT422: expires_at '
-  'is in the past, or allowed_cidrs are no networks.';
+  '{org_id?, name, digest, pepper_version, prefix, scopes, allowed_cidrs?, expires_at?} -> {id, org_id, user_id, '
+  'name, prefix, scopes, allowed_cidrs, expires_at, revoked_at, replaced_by, created_at, last_used_at}: makes a key '
+  'of the caller for the organization in the access token, or for org_id. 42501: the caller may not make keys there '
+  '(keys:write); PT422: expires_at is in the past, or allowed_cidrs are no networks.';
 
 create or replace function api.list_keys(payload jsonb default '{}')
 returns jsonb
@@ -157,10 +159,10 @@ begin
 end
 $$;
 comment on function api.rotate_key(jsonb) is
-  '{id, digest, pepper_version, prefix, overlap_seconds? (86400; 0 to 604800), expires_at?} -> the successor as create_key, '
-  'with replaces: the old key. The successor has the same name, scopes and networks, and unless told otherwise the same '
-  'lifetime; the old key ends after the overlap or when it would have. PT404: no such key of the caller''s that works; '
-  'PT403 keys:write; PT409: it has been rotated already; PT422.';
+  '{id, digest, pepper_version, prefix, overlap_seconds? (86400; 0 to 604800), expires_at?} -> the successor as '
+  'create_key, with replaces: the old key. The successor has the same name, scopes and networks, and unless told '
+  'otherwise the same lifetime; the old key ends after the overlap or when it would have. PT404: no such key of the '
+  'caller''s that works; PT403 keys:write; PT409: it has been rotated already; PT422.';
 
 create or replace function api.authenticate_key(payload jsonb)
 returns jsonb
@@ -196,9 +198,9 @@ as $$
   ), '{}')
 $$;
 comment on function api.authenticate_key(jsonb) is
-  '{digest, pepper_version} -> {key_id, user_id, org_id, roles, tier, scopes, allowed_cidrs, expires_at, authz_epoch}: for whom '
-  'a key acts; {} if it is unknown, revoked or expired, or its user is banned or has left the organization. Writes nothing; '
-  'that the key was used is for touch_keys.';
+  '{digest, pepper_version} -> {key_id, user_id, org_id, roles, tier, scopes, allowed_cidrs, expires_at, '
+  'authz_epoch}: for whom a key acts; {} if it is unknown, revoked or expired, or its user is banned or has left the '
+  'organization. Writes nothing; that the key was used is for touch_keys.';
 
 create function api.touch_keys(payload jsonb)
 returns jsonb
@@ -231,8 +233,8 @@ exception when data_exception then
 end
 $$;
 comment on function api.touch_keys(jsonb) is
-  '{keys: [{id, at}]}, at most 1000 -> {touched: how many rows changed}: notes when keys were last used, each once a minute at '
-  'most and never in the future; unknown ones are passed over. PT422.';
+  '{keys: [{id, at}]}, at most 1000 -> {touched: how many rows changed}: notes when keys were last used, each once a '
+  'minute at most and never in the future; unknown ones are passed over. PT422.';
 
 revoke all on function api.rotate_key(jsonb), api.touch_keys(jsonb) from public;
 grant execute on function api.rotate_key(jsonb) to authenticated;

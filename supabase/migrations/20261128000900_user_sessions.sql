@@ -1,5 +1,5 @@
--- Cookie sessions of the edge. The cookie holds an opaque id, of which the database knows a digest; the refresh token is
--- encrypted under a key that the database does not have.
+-- Cookie sessions of the edge. The cookie holds an opaque id, of which the database knows a digest; the refresh token
+-- is encrypted under a key that the database does not have.
 
 create table public.user_sessions (
   id uuid primary key default gen_random_uuid(),
@@ -17,11 +17,13 @@ create table public.user_sessions (
   revoked_at timestamptz
 );
 comment on table public.user_sessions is 'Sessions of browsers that hold a cookie instead of tokens.';
-comment on column public.user_sessions.family is 'The same for a session and those that took its place: revoked together.';
+comment on column public.user_sessions.family is
+  'The same for a session and those that took its place: revoked together.';
 comment on column public.user_sessions.digest is 'Of the opaque id in the cookie; never shown to anyone.';
 comment on column public.user_sessions.csrf_digest is 'Of the token that unsafe requests carry in a header.';
 comment on column public.user_sessions.refresh_token is 'Supabase Auth''s, encrypted by the edge.';
-comment on column public.user_sessions.version is 'Goes up with every replacement: of two tabs that refresh at once, one wins.';
+comment on column public.user_sessions.version is
+  'Goes up with every replacement: of two tabs that refresh at once, one wins.';
 comment on column public.user_sessions.last_seen_at is 'When it was begun or refreshed last.';
 comment on column public.user_sessions.address is 'From where it was begun or refreshed last.';
 create index user_sessions_user on public.user_sessions (user_id, created_at);
@@ -104,8 +106,9 @@ exception when unique_violation then
 end
 $$;
 comment on function api.create_session(jsonb) is
-  '{user_id, digest, csrf_digest (hexadecimal), refresh_token (base64), expires_at, family?, address?, user_agent?} -> {id, '
-  'family, version, expires_at}. Without a family it founds one. PT404: no such user, or banned; PT409: the digest is taken; PT422.';
+  '{user_id, digest, csrf_digest (hexadecimal), refresh_token (base64), expires_at, family?, address?, user_agent?} '
+  '-> {id, family, version, expires_at}. Without a family it founds one. PT404: no such user, or banned; PT409: the '
+  'digest is taken; PT422.';
 
 create function api.find_session(payload jsonb)
 returns jsonb
@@ -136,8 +139,8 @@ begin
 end
 $$;
 comment on function api.find_session(jsonb) is
-  '{digest} -> {id, user_id, family, csrf_digest, refresh_token, version, created_at, last_seen_at, expires_at, authz_epoch}; '
-  '{} if it is unknown, revoked or expired, or its user is banned. Writes nothing. PT422.';
+  '{digest} -> {id, user_id, family, csrf_digest, refresh_token, version, created_at, last_seen_at, expires_at, '
+  'authz_epoch}; {} if it is unknown, revoked or expired, or its user is banned. Writes nothing. PT422.';
 
 create function api.replace_session(payload jsonb)
 returns jsonb
@@ -166,7 +169,9 @@ begin
     version = version + 1,
     refresh_token = private.read_encrypted(payload, 'refresh_token'),
     digest = case when payload ? 'digest' then private.read_digest(payload, 'digest') else digest end,
-    csrf_digest = case when payload ? 'csrf_digest' then private.read_digest(payload, 'csrf_digest') else csrf_digest end,
+    csrf_digest = case
+      when payload ? 'csrf_digest' then private.read_digest(payload, 'csrf_digest') else csrf_digest
+    end,
     address = coalesce(private.read_address(payload, 'address'), address),
     user_agent = coalesce(left(payload ->> 'user_agent', 500), user_agent),
     expires_at = coalesce(expiry, expires_at),
@@ -178,9 +183,9 @@ exception when unique_violation then
 end
 $$;
 comment on function api.replace_session(jsonb) is
-  '{id, version, refresh_token, digest?, csrf_digest?, expires_at?, address?, user_agent?} -> {replaced, version}: compare and '
-  'swap. false: somebody else replaced it since version was read; what they put there is found by find_session. '
-  'PT404: unknown, revoked, expired, or its user is banned; PT409: the digest is taken; PT422.';
+  '{id, version, refresh_token, digest?, csrf_digest?, expires_at?, address?, user_agent?} -> {replaced, version}: '
+  'compare and swap. false: somebody else replaced it since version was read; what they put there is found by '
+  'find_session. PT404: unknown, revoked, expired, or its user is banned; PT409: the digest is taken; PT422.';
 
 create function api.list_sessions(payload jsonb default '{}')
 returns jsonb
@@ -198,8 +203,8 @@ as $$
   ) shown
 $$;
 comment on function api.list_sessions(jsonb) is
-  '{} -> {sessions: [{id, address, user_agent, created_at, last_seen_at, expires_at}]}: the caller''s that have not ended, the '
-  'newest first.';
+  '{} -> {sessions: [{id, address, user_agent, created_at, last_seen_at, expires_at}]}: the caller''s that have not '
+  'ended, the newest first.';
 
 create function api.revoke_session(payload jsonb)
 returns jsonb
@@ -250,14 +255,16 @@ begin
 end
 $$;
 comment on function api.revoke_sessions(jsonb) is
-  '{user_id, family?, except?} -> {revoked: how many, authz_epoch}: ends all sessions of a user but the one with the id '
-  '`except`, and makes all access tokens of the user stale; with a family ends that family alone, and leaves the epoch. PT422.';
+  '{user_id, family?, except?} -> {revoked: how many, authz_epoch}: ends all sessions of a user but the one with the '
+  'id `except`, and makes all access tokens of the user stale; with a family ends that family alone, and leaves the '
+  'epoch. PT422.';
 
 revoke all on function
   api.create_session(jsonb), api.find_session(jsonb), api.replace_session(jsonb), api.list_sessions(jsonb),
   api.revoke_session(jsonb), api.revoke_sessions(jsonb)
   from public;
-grant execute on function api.create_session(jsonb), api.find_session(jsonb), api.replace_session(jsonb) to service_role;
+grant execute on function api.create_session(jsonb), api.find_session(jsonb) to service_role;
+grant execute on function api.replace_session(jsonb) to service_role;
 grant execute on function api.list_sessions(jsonb) to authenticated;
 grant execute on function api.revoke_session(jsonb) to authenticated, service_role;
 grant execute on function api.revoke_sessions(jsonb) to service_role;

@@ -1,12 +1,12 @@
 -- The audit log: rows are added and never changed, and each is chained to the one before it.
 --
--- An entry is a text: PostgreSQL's form of a jsonb object, whose members stand in one order with `": "` and `", "` between
--- them. What is hashed is this text, byte for byte, so that a verifier needs no JSON:
+-- An entry is a text: PostgreSQL's form of a jsonb object, whose members stand in one order with `": "` and `", "`
+-- between them. What is hashed is this text, byte for byte, so that a verifier needs no JSON:
 --
 --   hash = SHA-256(prev_hash || entry in UTF-8), prev_hash = the hash of seq - 1, or 32 zero bytes before seq 1
 --
--- The other columns are read from the entry and cannot say anything else. Each organization has a chain of its own; events
--- of none, such as a sign-in to an unknown account, are in the chain of the organization zero.
+-- The other columns are read from the entry and cannot say anything else. Each organization has a chain of its own;
+-- events of none, such as a sign-in to an unknown account, are in the chain of the organization zero.
 
 create table public.audit_logs (
   entry text not null check (octet_length(entry) <= 32768),
@@ -27,10 +27,11 @@ create table public.audit_logs (
   )
 );
 comment on table public.audit_logs is
-  'Who did what: append-only, hash-chained per organization. It refers to nothing, so that it outlives what it tells of.';
+  'Who did what: append-only, hash-chained per organization. It refers to nothing, so that it outlives what it tells '
+  'of.';
 comment on column public.audit_logs.entry is
-  'What is hashed: id, org_id, seq, occurred_at, actor_kind, action, outcome, and if known actor_id, target_id, address, '
-  'user_agent, request_id, details.';
+  'What is hashed: id, org_id, seq, occurred_at, actor_kind, action, outcome, and if known actor_id, target_id, '
+  'address, user_agent, request_id, details.';
 comment on column public.audit_logs.prev_hash is 'The hash of the entry before; zeros for the first.';
 comment on column public.audit_logs.hash is 'SHA-256 of prev_hash and entry.';
 comment on column public.audit_logs.org_id is 'All zeros if it happened in none: only the service reads those.';
@@ -98,8 +99,8 @@ begin
 end
 $$;
 comment on function private.append_audit(uuid, jsonb) is
-  'Adds an entry to the chain of an organization, unless its id is there already; returns whether it did. Runs as its owner, '
-  'because nobody may write the log.';
+  'Adds an entry to the chain of an organization, unless its id is there already; returns whether it did. Runs as its '
+  'owner, because nobody may write the log.';
 revoke all on function private.append_audit(uuid, jsonb) from public;
 grant execute on function private.append_audit(uuid, jsonb) to service_role;
 
@@ -116,7 +117,8 @@ begin
     raise sqlstate 'PT422' using message = 'action must be words such as session.failed', detail = place || 'action';
   end if;
   if coalesce(event ->> 'actor_kind', 'service') not in ('user', 'key', 'service', 'system') then
-    raise sqlstate 'PT422' using message = 'actor_kind must be user, key, service or system', detail = place || 'actor_kind';
+    raise sqlstate 'PT422' using
+      message = 'actor_kind must be user, key, service or system', detail = place || 'actor_kind';
   end if;
   if coalesce(event ->> 'outcome', 'success') not in ('success', 'failure', 'denied') then
     raise sqlstate 'PT422' using message = 'outcome must be success, failure or denied', detail = place || 'outcome';
@@ -142,7 +144,8 @@ begin
   );
 end
 $$;
-comment on function private.audit_event(jsonb, bigint) is 'An event of a payload, checked and within bounds. PT422 names its place.';
+comment on function private.audit_event(jsonb, bigint) is
+  'An event of a payload, checked and within bounds. PT422 names its place.';
 revoke all on function private.audit_event(jsonb, bigint) from public;
 grant execute on function private.audit_event(jsonb, bigint) to service_role;
 
@@ -173,9 +176,10 @@ begin
 end
 $$;
 comment on function api.record_audit(jsonb) is
-  '{events: [{id, action, org_id?, actor_id?, actor_kind? (user|key|service|system), outcome? (success|failure|denied), '
-  'target_id?, address?, user_agent?, request_id?, details? (object, 8 KiB), occurred_at?}]}, at most 100 -> {recorded: how '
-  'many were new}. An event whose id is there already is left alone; all are recorded or none. PT422.';
+  '{events: [{id, action, org_id?, actor_id?, actor_kind? (user|key|service|system), outcome? '
+  '(success|failure|denied), target_id?, address?, user_agent?, request_id?, details? (object, 8 KiB), '
+  'occurred_at?}]}, at most 100 -> {recorded: how many were new}. An event whose id is there already is left alone; '
+  'all are recorded or none. PT422.';
 
 create function api.list_audit(payload jsonb default '{}')
 returns jsonb
@@ -214,8 +218,8 @@ begin
 end
 $$;
 comment on function api.list_audit(jsonb) is
-  '{org_id?, actor_id?, action?, from?, to?, cursor?, limit? (50; at most 200)} -> {events: [entries], next_cursor: text or '
-  'null}, the newest first. PT403 audit:read (owners and admins); PT404, PT422.';
+  '{org_id?, actor_id?, action?, from?, to?, cursor?, limit? (50; at most 200)} -> {events: [entries], next_cursor: '
+  'text or null}, the newest first. PT403 audit:read (owners and admins); PT404, PT422.';
 
 create function api.verify_audit(payload jsonb)
 returns jsonb
@@ -247,16 +251,17 @@ begin
     expected := line.hash;
   end loop;
   -- Where the rows end, the head must stand.
-  if checked < after + most and (coalesce(head.seq, 0) <> checked or head.hash is distinct from expected and checked > 0) then
+  if checked < after + most
+    and (coalesce(head.seq, 0) <> checked or checked > 0 and head.hash is distinct from expected) then
     return jsonb_build_object('ok', false, 'bad_seq', checked + 1);
   end if;
   return jsonb_build_object('ok', true, 'checked_to', checked, 'complete', checked = coalesce(head.seq, 0));
 end
 $$;
 comment on function api.verify_audit(jsonb) is
-  '{org_id? (none: the chain of events without one), after_seq? (0), limit? (10000; at most 100000)} -> {ok: true, checked_to, '
-  'complete} or {ok: false, bad_seq: the first that is changed, missing or too many}. What went before after_seq is taken as '
-  'it is. PT422.';
+  '{org_id? (none: the chain of events without one), after_seq? (0), limit? (10000; at most 100000)} -> {ok: true, '
+  'checked_to, complete} or {ok: false, bad_seq: the first that is changed, missing or too many}. What went before '
+  'after_seq is taken as it is. PT422.';
 
 revoke all on function api.record_audit(jsonb), api.list_audit(jsonb), api.verify_audit(jsonb) from public;
 grant execute on function api.record_audit(jsonb), api.verify_audit(jsonb) to service_role;

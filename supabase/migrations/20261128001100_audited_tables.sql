@@ -16,13 +16,16 @@ declare
   field text;
 begin
   -- Of an organization that goes as a whole, its own entry tells.
-  if org is null or tg_table_name <> 'organizations' and not exists (select from public.organizations where id = org) then
+  if org is null
+    or tg_table_name <> 'organizations' and not exists (select from public.organizations where id = org) then
     return null;
   end if;
   foreach field in array tg_argv[1:] loop
     if tg_op = 'UPDATE' then
       if before -> field is distinct from after -> field then
-        changes := changes || jsonb_build_object(field, jsonb_build_object('from', before -> field, 'to', after -> field));
+        changes := changes || jsonb_build_object(
+          field, jsonb_build_object('from', before -> field, 'to', after -> field)
+        );
       end if;
     else
       changes := changes || jsonb_build_object(field, present -> field);
@@ -34,7 +37,9 @@ begin
   perform private.append_audit(org, jsonb_build_object(
     'id', gen_random_uuid(),
     'actor_id', caller,
-    'actor_kind', case when caller is not null then 'user' when auth.role() = 'service_role' then 'service' else 'system' end,
+    'actor_kind', case
+      when caller is not null then 'user' when auth.role() = 'service_role' then 'service' else 'system'
+    end,
     'action', tg_argv[0] || '.' || case
       when tg_op = 'INSERT' then 'created'
       when tg_op = 'DELETE' then 'deleted'
@@ -51,8 +56,8 @@ begin
 end
 $$;
 comment on function private.audit_change() is
-  'Records what became of a row: the trigger names the kind of thing, and the columns that are told. Runs as its owner, '
-  'because nobody may write the log.';
+  'Records what became of a row: the trigger names the kind of thing, and the columns that are told. Runs as its '
+  'owner, because nobody may write the log.';
 revoke all on function private.audit_change() from public;
 
 create trigger audit_change after insert or update or delete on public.organizations
@@ -60,7 +65,9 @@ create trigger audit_change after insert or update or delete on public.organizat
 create trigger audit_change after insert or update or delete on public.organization_members
   for each row execute function private.audit_change('member', 'user_id', 'role');
 create trigger audit_change after insert or update or delete on public.organization_invitations
-  for each row execute function private.audit_change('invitation', 'email', 'role', 'expires_at', 'accepted_at', 'revoked_at');
+  for each row execute function private.audit_change(
+    'invitation', 'email', 'role', 'expires_at', 'accepted_at', 'revoked_at'
+  );
 create trigger audit_change after insert or update or delete on public.roles
   for each row execute function private.audit_change('role', 'name', 'permissions');
 create trigger audit_change after insert or update or delete on public.user_roles

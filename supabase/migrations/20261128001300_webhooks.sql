@@ -17,7 +17,8 @@ create table public.webhooks (
 );
 comment on table public.webhooks is 'Endpoints of organizations, and the events that they want to hear of.';
 comment on column public.webhooks.events is 'Each is `thing.happened`.';
-comment on column public.webhooks.secret is 'What deliveries are signed with, encrypted by the edge; never shown to anyone.';
+comment on column public.webhooks.secret is
+  'What deliveries are signed with, encrypted by the edge; never shown to anyone.';
 comment on column public.webhooks.previous_secret is 'Signs too while the secret is being rotated.';
 comment on column public.webhooks.disabled_reason is 'Why the edge turned it off, if it did.';
 create index webhooks_org on public.webhooks (org_id, created_at);
@@ -33,13 +34,15 @@ grant select (id, org_id, url, events, enabled, disabled_reason, created_by, cre
 create policy "webhooks are seen by those who may" on public.webhooks
   for select to authenticated using (org_id = any ((select private.orgs_with_permission('webhooks:read'))::uuid[]));
 create policy "webhooks are made by those who may" on public.webhooks
-  for insert to authenticated with check (org_id = any ((select private.orgs_with_permission('webhooks:write'))::uuid[]));
+  for insert to authenticated
+  with check (org_id = any ((select private.orgs_with_permission('webhooks:write'))::uuid[]));
 create policy "webhooks are changed by those who may" on public.webhooks
   for update to authenticated
   using (org_id = any ((select private.orgs_with_permission('webhooks:write'))::uuid[]))
   with check (org_id = any ((select private.orgs_with_permission('webhooks:write'))::uuid[]));
 create policy "webhooks are deleted by those who may" on public.webhooks
-  for delete to authenticated using (org_id = any ((select private.orgs_with_permission('webhooks:write'))::uuid[]));
+  for delete to authenticated
+  using (org_id = any ((select private.orgs_with_permission('webhooks:write'))::uuid[]));
 
 create trigger audit_change after insert or update or delete on public.webhooks
   for each row execute function private.audit_change('webhook', 'url', 'events', 'enabled');

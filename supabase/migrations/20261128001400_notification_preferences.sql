@@ -14,7 +14,8 @@ alter table public.notification_preferences enable row level security;
 revoke all on table public.notification_preferences from public, anon, authenticated, service_role;
 grant select, insert, update, delete on table public.notification_preferences to service_role;
 
-grant select, insert (event, channel, enabled), update (enabled), delete on table public.notification_preferences to authenticated;
+grant select, insert (event, channel, enabled), update (enabled), delete
+  on table public.notification_preferences to authenticated;
 create policy "own preferences are visible" on public.notification_preferences
   for select to authenticated using (user_id = (select auth.uid()));
 create policy "own preferences are made" on public.notification_preferences

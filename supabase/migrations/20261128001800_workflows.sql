@@ -31,14 +31,16 @@ create table public.workflow_executions (
 );
 comment on table public.workflow_executions is 'Runs of workflows, written by the service alone.';
 comment on column public.workflow_executions.workflow_id is 'Null if the definition is gone.';
-comment on column public.workflow_executions.started_by is 'Null if nobody did, or somebody who has no account any more.';
+comment on column public.workflow_executions.started_by is
+  'Null if nobody did, or somebody who has no account any more.';
 create index workflow_executions_org on public.workflow_executions (org_id, created_at);
 create index workflow_executions_workflow on public.workflow_executions (org_id, workflow_id);
 create index workflow_executions_started_by on public.workflow_executions (started_by);
 
 alter table public.workflow_definitions enable row level security;
 alter table public.workflow_executions enable row level security;
-revoke all on table public.workflow_definitions, public.workflow_executions from public, anon, authenticated, service_role;
+revoke all on table public.workflow_definitions, public.workflow_executions
+  from public, anon, authenticated, service_role;
 grant select, insert, update, delete on table public.workflow_definitions, public.workflow_executions to service_role;
 
 grant select, insert (org_id, name, version, definition, enabled), update (enabled), delete
@@ -46,13 +48,15 @@ grant select, insert (org_id, name, version, definition, enabled), update (enabl
 create policy "workflows are seen by those who may" on public.workflow_definitions
   for select to authenticated using (org_id = any ((select private.orgs_with_permission('workflows:read'))::uuid[]));
 create policy "workflows are made by those who may" on public.workflow_definitions
-  for insert to authenticated with check (org_id = any ((select private.orgs_with_permission('workflows:write'))::uuid[]));
+  for insert to authenticated
+  with check (org_id = any ((select private.orgs_with_permission('workflows:write'))::uuid[]));
 create policy "workflows are turned on and off by those who may" on public.workflow_definitions
   for update to authenticated
   using (org_id = any ((select private.orgs_with_permission('workflows:write'))::uuid[]))
   with check (org_id = any ((select private.orgs_with_permission('workflows:write'))::uuid[]));
 create policy "workflows are deleted by those who may" on public.workflow_definitions
-  for delete to authenticated using (org_id = any ((select private.orgs_with_permission('workflows:write'))::uuid[]));
+  for delete to authenticated
+  using (org_id = any ((select private.orgs_with_permission('workflows:write'))::uuid[]));
 
 grant select on table public.workflow_executions to authenticated;
 create policy "runs are seen by those who may see the workflows" on public.workflow_executions

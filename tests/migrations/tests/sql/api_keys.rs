@@ -173,7 +173,8 @@ fn no_overlap(cluster: &Cluster) {
 
 fn lifetimes(cluster: &Cluster) {
     let key = make(cluster, cluster.developer, &new_digest(), &json!({ "expires_at": "2999-01-01T00:00:00Z" }));
-    let hurry = "update public.api_keys set created_at = now() - interval '1 day', expires_at = now() + interval '1 hour'
+    let hurry =
+        "update public.api_keys set created_at = now() - interval '1 day', expires_at = now() + interval '1 hour'
                  where id = $1::text::uuid";
     let mut superuser = cluster.superuser("postgres");
     superuser.execute(hurry, &[&key["id"].as_str()]).unwrap();

@@ -40,7 +40,8 @@ fn mutations(cluster: &Cluster) {
     let digest = new_digest();
     run("update_organization", within(json!({ "name": "Renamed" })));
     run("update_organization", within(json!({ "name": "Renamed" })));
-    let made = run("invite_member", within(json!({ "email": "x@example.com", "role": "viewer", "digest": new_digest() })));
+    let made =
+        run("invite_member", within(json!({ "email": "x@example.com", "role": "viewer", "digest": new_digest() })));
     run("revoke_invitation", json!({ "id": made["id"] }));
     run("invite_member", within(json!({ "email": "mutations-guest@example.com", "role": "viewer", "digest": digest })));
     cluster.call(As::User(guest), "accept_invitation", &json!({ "digest": digest })).unwrap();
@@ -65,10 +66,29 @@ fn mutations(cluster: &Cluster) {
     let found = entries(cluster, org.id).split_off(before);
     let actions: Vec<_> = found.iter().map(|entry| entry["action"].as_str().unwrap()).collect();
     let expected = [
-        "organization.updated", "invitation.created", "invitation.revoked", "invitation.created", "member.created",
-        "invitation.accepted", "member.updated", "role.created", "member_role.created", "member_role.deleted",
-        "role.deleted", "team.created", "team.updated", "team_member.created", "team_member.deleted", "team.deleted",
-        "key.created", "key.created", "key.rotated", "key.revoked", "member.deleted", "member.updated", "member.updated",
+        "organization.updated",
+        "invitation.created",
+        "invitation.revoked",
+        "invitation.created",
+        "member.created",
+        "invitation.accepted",
+        "member.updated",
+        "role.created",
+        "member_role.created",
+        "member_role.deleted",
+        "role.deleted",
+        "team.created",
+        "team.updated",
+        "team_member.created",
+        "team_member.deleted",
+        "team.deleted",
+        "key.created",
+        "key.created",
+        "key.rotated",
+        "key.revoked",
+        "member.deleted",
+        "member.updated",
+        "member.updated",
     ];
     assert_eq!(actions, expected, "what changes nothing leaves nothing");
     for entry in &found {
@@ -106,7 +126,11 @@ fn no_secrets(cluster: &Cluster) {
 }
 
 fn append_only(cluster: &Cluster) {
-    for statement in ["update public.audit_logs set occurred_at = now()", "delete from public.audit_logs", "truncate public.audit_logs"] {
+    for statement in [
+        "update public.audit_logs set occurred_at = now()",
+        "delete from public.audit_logs",
+        "truncate public.audit_logs",
+    ] {
         for who in [As::User(cluster.owner), As::Anonymous, As::Service] {
             let refused = cluster.transaction(|transaction| {
                 become_(transaction, who);
@@ -123,7 +147,8 @@ fn append_only(cluster: &Cluster) {
 
 fn hashing(cluster: &Cluster) {
     let org = cluster.organization("hashing");
-    let event = json!({ "id": new_id(), "org_id": org.id, "action": "session.failed", "details": { "why": "é \"\\ ☃" } });
+    let event =
+        json!({ "id": new_id(), "org_id": org.id, "action": "session.failed", "details": { "why": "é \"\\ ☃" } });
     cluster.call(As::Service, "record_audit", &json!({ "events": [event] })).unwrap();
     let mut superuser = cluster.superuser("postgres");
     let rows = "select seq, entry, prev_hash, hash, entry = (entry::jsonb)::text from public.audit_logs
@@ -152,9 +177,18 @@ fn tampering(cluster: &Cluster) {
     assert_eq!(last, 5, "an organization and four members");
     let rehash = "hash = sha256(prev_hash || convert_to(replace(entry, 'member', 'nobody'), 'UTF8'))";
     let cases = [
-        ("update public.audit_logs set entry = replace(entry, 'member', 'nobody') where org_id = $1 and seq = 3", Some(3)),
-        ("update public.audit_logs set entry = replace(entry, 'member', 'nobody'), REHASH where org_id = $1 and seq = 3", Some(4)),
-        ("update public.audit_logs set entry = replace(entry, 'member', 'nobody'), REHASH where org_id = $1 and seq = 5", Some(6)),
+        (
+            "update public.audit_logs set entry = replace(entry, 'member', 'nobody') where org_id = $1 and seq = 3",
+            Some(3),
+        ),
+        (
+            "update public.audit_logs set entry = replace(entry, 'member', 'nobody'), REHASH where org_id = $1 and seq = 3",
+            Some(4),
+        ),
+        (
+            "update public.audit_logs set entry = replace(entry, 'member', 'nobody'), REHASH where org_id = $1 and seq = 5",
+            Some(6),
+        ),
         ("update public.audit_logs set prev_hash = sha256('') where org_id = $1 and seq = 1", Some(1)),
         ("delete from public.audit_logs where org_id = $1 and seq = 1", Some(1)),
         ("delete from public.audit_logs where org_id = $1 and seq = 3", Some(3)),
@@ -186,13 +220,17 @@ fn tampering(cluster: &Cluster) {
 
 fn parts(cluster: &Cluster) {
     let org = cluster.organization("parts");
-    let part = |after: i64, limit: i64| verify(cluster, json!({ "org_id": org.id, "after_seq": after, "limit": limit }));
+    let part =
+        |after: i64, limit: i64| verify(cluster, json!({ "org_id": org.id, "after_seq": after, "limit": limit }));
     assert_eq!(part(0, 2), json!({ "ok": true, "checked_to": 2, "complete": false }));
     assert_eq!(part(2, 3), json!({ "ok": true, "checked_to": 5, "complete": true }));
     assert_eq!(part(2, 100), json!({ "ok": true, "checked_to": 5, "complete": true }));
     assert_eq!(part(5, 100), json!({ "ok": true, "checked_to": 5, "complete": true }));
     assert_eq!(part(6, 100), json!({ "ok": false, "bad_seq": 7 }), "beyond the end");
-    assert_eq!(verify(cluster, json!({ "org_id": new_id() })), json!({ "ok": true, "checked_to": 0, "complete": true }));
+    assert_eq!(
+        verify(cluster, json!({ "org_id": new_id() })),
+        json!({ "ok": true, "checked_to": 0, "complete": true })
+    );
 }
 
 fn recording(cluster: &Cluster) {
@@ -323,7 +361,11 @@ fn listing(cluster: &Cluster) {
         assert_eq!(seqs, [5, 4, 3, 2, 1]);
     }
     for (field, value) in [
-        ("limit", json!(0)), ("limit", json!(201)), ("cursor", json!("x")), ("actor_id", json!("x")), ("from", json!("x")),
+        ("limit", json!(0)),
+        ("limit", json!(201)),
+        ("cursor", json!("x")),
+        ("actor_id", json!("x")),
+        ("from", json!("x")),
         ("to", json!("x")),
     ] {
         let refused = cluster.refusal(As::User(org.owner), "list_audit", &json!({ "org_id": org.id, field: value }));
@@ -333,9 +375,7 @@ fn listing(cluster: &Cluster) {
 
 fn filters(cluster: &Cluster) {
     let org = cluster.organization("audit-filters");
-    let event = |action: &str, actor: Uuid, day: &str| {
-        json!({ "id": new_id(), "org_id": org.id, "action": action, "actor_id": actor, "occurred_at": day })
-    };
+    let event = |action: &str, actor: Uuid, day: &str| json!({ "id": new_id(), "org_id": org.id, "action": action, "actor_id": actor, "occurred_at": day });
     let events = [
         event("session.failed", org.owner, "2020-01-01T00:00:00Z"),
         event("session.created", org.owner, "2020-01-02T00:00:00Z"),

@@ -96,8 +96,7 @@ fn switching(cluster: &Cluster) {
     assert_eq!((&of_token()["org_id"], &of_token()["roles"]), (&json!(org.id), &json!(["viewer"])));
     assert_eq!(epoch(cluster, org.viewer), before, "the present token stays good");
     for elsewhere in [json!(cluster.org), json!(new_id()), json!(null)] {
-        let refused =
-            cluster.refusal(As::User(org.viewer), "switch_organization", &json!({ "org_id": elsewhere }));
+        let refused = cluster.refusal(As::User(org.viewer), "switch_organization", &json!({ "org_id": elsewhere }));
         assert_eq!(refused, ("PT404".into(), "org_id".into()));
     }
     let directly = cluster.transaction(|transaction| {
@@ -164,7 +163,10 @@ fn epochs(cluster: &Cluster) {
     let ban = "update auth.users set banned_until = now() + interval '1 day' where id = $1";
     cluster.login(Login::AuthAdmin).execute(ban, &[&org.viewer]).unwrap();
     expect_raised("a ban");
-    cluster.login(Login::AuthAdmin).execute("update auth.users set phone = null where id = $1", &[&org.viewer]).unwrap();
+    cluster
+        .login(Login::AuthAdmin)
+        .execute("update auth.users set phone = null where id = $1", &[&org.viewer])
+        .unwrap();
     let answer = cluster.call(As::Service, "revoke_sessions", &json!({ "user_id": org.viewer })).unwrap();
     assert_eq!(answer["authz_epoch"], epoch(cluster, org.viewer));
     expect_raised("a sign-out everywhere");

@@ -133,9 +133,23 @@ fn members(cluster: &Cluster) {
 fn unknown(cluster: &Cluster) {
     let org = cluster.organization("unknown-org");
     let functions = [
-        "update_organization", "delete_organization", "switch_organization", "list_members", "change_member_role",
-        "remove_member", "leave_organization", "transfer_ownership", "invite_member", "list_invitations", "create_team",
-        "list_teams", "list_roles", "create_role", "assign_role", "unassign_role", "list_audit",
+        "update_organization",
+        "delete_organization",
+        "switch_organization",
+        "list_members",
+        "change_member_role",
+        "remove_member",
+        "leave_organization",
+        "transfer_ownership",
+        "invite_member",
+        "list_invitations",
+        "create_team",
+        "list_teams",
+        "list_roles",
+        "create_role",
+        "assign_role",
+        "unassign_role",
+        "list_audit",
     ];
     for function in functions {
         let errors = [org.id, new_id()].map(|id| {

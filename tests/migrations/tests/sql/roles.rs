@@ -53,14 +53,9 @@ fn built_in(cluster: &Cluster) {
 
 fn no_wider(cluster: &Cluster) {
     let org = cluster.organization("no-wider");
-    let make = |user: Uuid, permissions: Value| {
-        json!({ "org_id": org.id, "name": format!("r{}", user.simple()), "permissions": permissions })
-    };
+    let make = |user: Uuid, permissions: Value| json!({ "org_id": org.id, "name": format!("r{}", user.simple()), "permissions": permissions });
     let wide = make(org.admin, json!(["organization:read", "organization:delete"]));
-    assert_eq!(
-        cluster.refusal(As::User(org.admin), "create_role", &wide),
-        ("PT403".into(), "permissions".into())
-    );
+    assert_eq!(cluster.refusal(As::User(org.admin), "create_role", &wide), ("PT403".into(), "permissions".into()));
     let narrow = make(org.admin, json!(["members:write", "audit:read"]));
     let made = cluster.call(As::User(org.admin), "create_role", &narrow).unwrap();
     assert_eq!(made["permissions"], json!(["audit:read", "members:write"]));
@@ -94,9 +89,8 @@ fn assigning(cluster: &Cluster) {
     let wide = role(cluster, &org, "wide", &["billing:write"]);
     let narrow = role(cluster, &org, "narrow", &["billing:read"]);
     let grant = |user: Uuid, role: &Value| json!({ "org_id": org.id, "user_id": user, "role_id": role });
-    let refused = |who: Uuid, function: &str, role: &Value| {
-        cluster.refusal(As::User(who), function, &grant(org.viewer, role))
-    };
+    let refused =
+        |who: Uuid, function: &str, role: &Value| cluster.refusal(As::User(who), function, &grant(org.viewer, role));
     assert_eq!(refused(org.admin, "assign_role", &wide), ("PT403".into(), "role_id".into()));
     assert_eq!(refused(org.developer, "assign_role", &narrow), ("PT403".into(), "members:write".into()));
     assert_eq!(refused(org.viewer, "assign_role", &narrow), ("PT403".into(), "members:write".into()));

@@ -22,7 +22,8 @@ pub const TESTS: &[Test] = &[
 
 fn finding(cluster: &Cluster) {
     let digest = new_digest();
-    let begun = begin(cluster, cluster.developer, &digest, &json!({ "address": "192.0.2.1", "user_agent": "x".repeat(600) }));
+    let begun =
+        begin(cluster, cluster.developer, &digest, &json!({ "address": "192.0.2.1", "user_agent": "x".repeat(600) }));
     assert_eq!((&begun["version"], &begun["family"]), (&json!(1), &begun["id"]));
     let found = find(cluster, &digest);
     let expected = [
@@ -101,12 +102,16 @@ fn at_once(cluster: &Cluster) {
 
 fn own(cluster: &Cluster) {
     let user = cluster.user("session-own");
-    let mine = begin(cluster, user, &new_digest(), &json!({ "address": "192.0.2.1", "user_agent": "curl" }))["id"].clone();
+    let mine =
+        begin(cluster, user, &new_digest(), &json!({ "address": "192.0.2.1", "user_agent": "curl" }))["id"].clone();
     let theirs = begin(cluster, cluster.stranger, &new_digest(), &json!({}))["id"].clone();
     let listed = cluster.call(As::User(user), "list_sessions", &json!({})).unwrap();
     let session = &listed["sessions"][0];
     assert_eq!(listed["sessions"].as_array().unwrap().len(), 1);
-    assert_eq!([&session["id"], &session["address"], &session["user_agent"]], [&mine, &json!("192.0.2.1"), &json!("curl")]);
+    assert_eq!(
+        [&session["id"], &session["address"], &session["user_agent"]],
+        [&mine, &json!("192.0.2.1"), &json!("curl")]
+    );
     let mut fields: Vec<_> = session.as_object().unwrap().keys().map(String::as_str).collect();
     fields.sort_unstable();
     assert_eq!(fields, ["address", "created_at", "expires_at", "id", "last_seen_at", "user_agent"]);
@@ -171,7 +176,8 @@ fn sweeping(cluster: &Cluster) {
     let user = cluster.user("session-sweeping");
     for (name, column) in [("revoked", "revoked_at"), ("expired", "expires_at")] {
         for days in [29, 31] {
-            let id = begin(cluster, user, &new_digest(), &json!({ "user_agent": format!("{name} {days}") }))["id"].clone();
+            let id =
+                begin(cluster, user, &new_digest(), &json!({ "user_agent": format!("{name} {days}") }))["id"].clone();
             let age = format!(
                 "update public.user_sessions set created_at = now() - interval '60 days',
                    {column} = now() - interval '{days} days' where id = $1::text::uuid"

@@ -62,7 +62,8 @@ fn foreigners(cluster: &Cluster) {
 
 fn names(cluster: &Cluster) {
     let org = cluster.organization("team-names");
-    let make = |name: &str| cluster.call(As::User(org.owner), "create_team", &json!({ "org_id": org.id, "name": name }));
+    let make =
+        |name: &str| cluster.call(As::User(org.owner), "create_team", &json!({ "org_id": org.id, "name": name }));
     let (one, _) = (make("one").unwrap(), make("two").unwrap());
     assert_eq!(code(&make("one").unwrap_err()), "PT409");
     let rename = json!({ "id": one["id"], "name": "two" });
