@@ -93,7 +93,9 @@ as $$
   cross join unnest(roles.permissions) permission
   where member.org_id = org and member.user_id = (select auth.uid())
 $$;
-comment on function private.permissions_in(uuid) is 'What the caller may do in an organization: all roles together.';
+comment on function private.permissions_in(uuid) is
+  'What the caller may do in an organization: all roles together. Runs as its owner, because policies of the tables '
+  'that it reads ask it.';
 
 create function private.orgs_with_permission(permission text)
 returns uuid[]
@@ -114,7 +116,12 @@ as $$
     )
   )
 $$;
-comment on function private.orgs_with_permission(text) is 'The organizations in which the caller has a permission.';
+comment on function private.orgs_with_permission(text) is
+  'The organizations in which the caller has a permission. Runs as its owner, because policies of the tables that it '
+  'reads ask it.';
+comment on function private.member_orgs() is
+  'The organizations that the caller belongs to. Runs as its owner, because the policy of the table that it reads '
+  'asks it.';
 
 create function private.covers_role(org uuid, role text)
 returns boolean

@@ -13,6 +13,7 @@ create table public.workflow_definitions (
   unique (org_id, id)
 );
 comment on table public.workflow_definitions is 'Workflows: every version is a row, and its definition stays as it is.';
+comment on column public.workflow_definitions.version is 'Counts from 1 for each name.';
 create index workflow_definitions_created_by on public.workflow_definitions (created_by);
 
 create table public.workflow_executions (

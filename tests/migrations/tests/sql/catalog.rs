@@ -12,8 +12,8 @@ pub const TESTS: &[Test] = &[
     ("every_foreign_key_has_an_index", indexes),
     ("policies_ask_who_the_caller_is_once_per_statement", policies),
     ("every_id_that_a_policy_reads_has_an_index", policy_indexes),
-    ("every_column_of_a_time_limit_a_secret_or_another_form_has_a_comment", columns),
-    ("nobody_but_the_service_truncates_or_owns_what_the_api_shows", table_grants),
+    ("every_column_with_a_unit_a_version_or_a_secret_has_a_comment", columns),
+    ("nobody_truncates_a_table_or_passes_a_grant_on_and_anonymous_callers_have_none", table_grants),
 ];
 
 /// The schemas that the migrations fill.
@@ -72,8 +72,7 @@ fn definers(cluster: &Cluster) {
            pronamespace = 'private'::regnamespace
            and coalesce(proconfig @> '{\"search_path=\\\"\\\"\"}', false)
            and not has_function_privilege('anon', p.oid, 'execute')
-           and (obj_description(p.oid, 'pg_proc') ~ 'Runs as its owner, (because|as) ' or proname = 'member_orgs'
-             or proname in ('permissions_in', 'orgs_with_permission'))
+           and obj_description(p.oid, 'pg_proc') ~ 'Runs as its owner, (because|as) '
          )",
     );
 }
@@ -128,8 +127,7 @@ fn columns(cluster: &Cluster) {
          join pg_class c on c.oid = a.attrelid and c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p')
          where a.attnum > 0 and not a.attisdropped and col_description(c.oid, a.attnum) is null and (
            a.atttypid in ('bytea'::regtype, 'cidr[]'::regtype)
-           or a.attname ~ '(_nano_usd|_minor|_epoch|_version|secret|permissions|^version|^seq)$'
-             and c.relname not in ('workflow_definitions')
+           or a.attname ~ '(_nano_usd|_minor|_epoch|version|secret|permissions|^seq|^tier|^currency)$'
          )",
     );
 }

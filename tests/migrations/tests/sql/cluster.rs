@@ -236,9 +236,12 @@ pub fn refusal(error: &postgres::Error) -> (String, String) {
 /// Waits until the server process `pid` waits for a lock of somebody else's.
 pub fn wait_until_blocked(observer: &mut Client, pid: i32) {
     let is_blocked = "select cardinality(pg_blocking_pids($1)) > 0";
-    while !observer.query_one(is_blocked, &[&pid]).unwrap().get::<_, bool>(0) {
-        std::thread::yield_now();
+    for _ in 0..100_000 {
+        if observer.query_one(is_blocked, &[&pid]).unwrap().get(0) {
+            return;
+        }
     }
+    panic!("process {pid} does not wait");
 }
 
 /// 32 random bytes in hexadecimal.

@@ -13,6 +13,7 @@ use crate::cluster::{As, Cluster, Organization, become_, call, code, new_id, wai
 pub const TESTS: &[Test] = &[
     ("whoever_makes_an_organization_owns_it", creation),
     ("anonymous_users_make_no_organization", anonymous),
+    ("a_user_owns_at_most_a_hundred_organizations", bounds),
     ("organizations_are_listed_in_the_order_of_joining", listing),
     ("owners_and_admins_rename_an_organization", renaming),
     ("owners_alone_delete_an_organization_and_its_log_stays", deleting),
@@ -54,6 +55,15 @@ fn anonymous(cluster: &Cluster) {
         transaction.query_one("select api.create_organization($1)", &[&payload]).unwrap_err()
     });
     assert_eq!(code(&refused), "PT403");
+}
+
+fn bounds(cluster: &Cluster) {
+    let user = cluster.user("many-organizations");
+    let fill =
+        "with made as (insert into public.organizations (name) select 'many' from generate_series(1, 99) returning id)
+                insert into public.organization_members (org_id, user_id, role) select id, $1, 'owner' from made";
+    cluster.superuser("postgres").execute(fill, &[&user]).unwrap();
+    assert_eq!(cluster.refusal(As::User(user), "create_organization", &json!({ "name": "one more" })).0, "PT409");
 }
 
 fn listing(cluster: &Cluster) {

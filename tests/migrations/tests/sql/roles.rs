@@ -17,7 +17,7 @@ pub const TESTS: &[Test] = &[
     ("the_owners_role_and_those_of_other_organizations_are_no_further_roles", foreign_roles),
     ("roles_that_do_not_exist_or_cannot_be_seen_are_answered_alike", unknown_roles),
     ("names_and_permissions_have_a_form", forms),
-    ("a_member_has_at_most_ten_further_roles", bounds),
+    ("a_member_has_at_most_ten_further_roles_and_an_organization_a_hundred", bounds),
 ];
 
 fn ranks(cluster: &Cluster) {
@@ -193,6 +193,11 @@ fn bounds(cluster: &Cluster) {
         assign(number).unwrap();
     }
     assert_eq!(code(&assign(10).unwrap_err()), "PT409");
+    let fill = "insert into public.roles (org_id, name, permissions)
+                select $1, 'filler-' || n, '{}' from generate_series(1, 89) n";
+    cluster.superuser("postgres").execute(fill, &[&org.id]).unwrap();
+    let wish = json!({ "org_id": org.id, "name": "one-more", "permissions": [] });
+    assert_eq!(cluster.refusal(As::User(org.owner), "create_role", &wish), ("PT409".into(), "org_id".into()));
 }
 
 fn role(cluster: &Cluster, org: &Organization, name: &str, permissions: &[&str]) -> Value {

@@ -10,6 +10,7 @@ pub const TESTS: &[Test] = &[
     ("owners_and_admins_alone_change_teams", grants),
     ("a_team_has_members_of_its_organization_alone", foreigners),
     ("names_of_teams_are_unique_in_an_organization", names),
+    ("an_organization_has_at_most_a_thousand_teams", bounds),
     ("a_team_that_is_unknown_or_somebody_elses_is_answered_alike", unknown),
 ];
 
@@ -69,6 +70,14 @@ fn names(cluster: &Cluster) {
     let rename = json!({ "id": one["id"], "name": "two" });
     assert_eq!(cluster.refusal(As::User(org.owner), "rename_team", &rename), ("PT409".into(), "name".into()));
     assert_eq!(code(&make(&"x".repeat(101)).unwrap_err()), "PT422");
+}
+
+fn bounds(cluster: &Cluster) {
+    let org = cluster.organization("team-bounds");
+    let fill = "insert into public.teams (org_id, name) select $1, n::text from generate_series(1, 1000) n";
+    cluster.superuser("postgres").execute(fill, &[&org.id]).unwrap();
+    let wish = json!({ "org_id": org.id, "name": "one more" });
+    assert_eq!(cluster.refusal(As::User(org.owner), "create_team", &wish), ("PT409".into(), "org_id".into()));
 }
 
 fn unknown(cluster: &Cluster) {
