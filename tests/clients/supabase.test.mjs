@@ -137,18 +137,18 @@ test('errors of functions arrive with code and status', async () => {
 
 test('a table shows the rows of the user and no others', async () => {
   const [mine, theirs] = [await signedUp(), await signedUp()];
-  const profiles = await mine.supabase.from('profiles').select('id');
-  assert.deepEqual(profiles.data, [{ id: mine.user.id }]);
-  const other = await mine.supabase.from('profiles').select('id').eq('id', theirs.user.id);
+  const users = await mine.supabase.from('users').select('id');
+  assert.deepEqual(users.data, [{ id: mine.user.id }]);
+  const other = await mine.supabase.from('users').select('id').eq('id', theirs.user.id);
   assert.deepEqual(other.data, []);
   const single = await mine.supabase.from('organization_members').select('role,user_id').single();
   assert.deepEqual(single.data, { role: 'owner', user_id: mine.user.id });
-  const none = await mine.supabase.from('profiles').select('id').eq('id', theirs.user.id).single();
+  const none = await mine.supabase.from('users').select('id').eq('id', theirs.user.id).single();
   assert.equal(none.error.code, 'PGRST116');
   const counted = await mine.supabase.from('models').select('alias', { count: 'exact' }).order('alias').limit(1);
   assert.equal(counted.data.length, 1);
   assert.ok(counted.count >= 1);
-  const anonymous = await client().from('profiles').select('id');
+  const anonymous = await client().from('users').select('id');
   assert.deepEqual([anonymous.status, anonymous.error.code], [401, '42501']);
 });
 

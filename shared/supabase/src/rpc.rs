@@ -40,6 +40,91 @@ pub const LIST_KEYS: Rpc = Rpc { name: "list_keys", role: DatabaseRole::Authenti
 pub const REVOKE_KEY: Rpc = Rpc { name: "revoke_key", role: DatabaseRole::Authenticated, idempotent: true };
 /// Takes from rate limits, for hosts without a ledger of their own. As the edge: whoever is counted must not count.
 pub const TAKE_FROM_LIMITS: Rpc = Rpc { name: "take_from_limits", role: DatabaseRole::ServiceRole, idempotent: false };
+/// The organizations that the user belongs to.
+pub const LIST_ORGANIZATIONS: Rpc =
+    Rpc { name: "list_organizations", role: DatabaseRole::Authenticated, idempotent: true };
+/// Makes an organization that the user owns.
+pub const CREATE_ORGANIZATION: Rpc =
+    Rpc { name: "create_organization", role: DatabaseRole::Authenticated, idempotent: false };
+/// Renames an organization.
+pub const UPDATE_ORGANIZATION: Rpc =
+    Rpc { name: "update_organization", role: DatabaseRole::Authenticated, idempotent: true };
+/// Deletes an organization.
+pub const DELETE_ORGANIZATION: Rpc =
+    Rpc { name: "delete_organization", role: DatabaseRole::Authenticated, idempotent: false };
+/// Chooses the organization of the user's next access tokens.
+pub const SWITCH_ORGANIZATION: Rpc =
+    Rpc { name: "switch_organization", role: DatabaseRole::Authenticated, idempotent: true };
+/// The members of an organization.
+pub const LIST_MEMBERS: Rpc = Rpc { name: "list_members", role: DatabaseRole::Authenticated, idempotent: true };
+/// Gives a member another role.
+pub const CHANGE_MEMBER_ROLE: Rpc =
+    Rpc { name: "change_member_role", role: DatabaseRole::Authenticated, idempotent: true };
+/// Removes a member.
+pub const REMOVE_MEMBER: Rpc = Rpc { name: "remove_member", role: DatabaseRole::Authenticated, idempotent: false };
+/// Ends the user's own membership.
+pub const LEAVE_ORGANIZATION: Rpc =
+    Rpc { name: "leave_organization", role: DatabaseRole::Authenticated, idempotent: false };
+/// Makes another member the owner in the user's place.
+pub const TRANSFER_OWNERSHIP: Rpc =
+    Rpc { name: "transfer_ownership", role: DatabaseRole::Authenticated, idempotent: false };
+/// Invites an address.
+pub const INVITE_MEMBER: Rpc = Rpc { name: "invite_member", role: DatabaseRole::Authenticated, idempotent: false };
+/// The invitations that can be accepted.
+pub const LIST_INVITATIONS: Rpc = Rpc { name: "list_invitations", role: DatabaseRole::Authenticated, idempotent: true };
+/// Revokes an invitation.
+pub const REVOKE_INVITATION: Rpc =
+    Rpc { name: "revoke_invitation", role: DatabaseRole::Authenticated, idempotent: true };
+/// Makes the user a member, once.
+pub const ACCEPT_INVITATION: Rpc =
+    Rpc { name: "accept_invitation", role: DatabaseRole::Authenticated, idempotent: false };
+/// Makes a team.
+pub const CREATE_TEAM: Rpc = Rpc { name: "create_team", role: DatabaseRole::Authenticated, idempotent: false };
+/// The teams of an organization.
+pub const LIST_TEAMS: Rpc = Rpc { name: "list_teams", role: DatabaseRole::Authenticated, idempotent: true };
+/// Renames a team.
+pub const RENAME_TEAM: Rpc = Rpc { name: "rename_team", role: DatabaseRole::Authenticated, idempotent: true };
+/// Deletes a team.
+pub const DELETE_TEAM: Rpc = Rpc { name: "delete_team", role: DatabaseRole::Authenticated, idempotent: false };
+/// Puts a member into a team.
+pub const ADD_TEAM_MEMBER: Rpc = Rpc { name: "add_team_member", role: DatabaseRole::Authenticated, idempotent: true };
+/// Takes a member out of a team.
+pub const REMOVE_TEAM_MEMBER: Rpc =
+    Rpc { name: "remove_team_member", role: DatabaseRole::Authenticated, idempotent: false };
+/// The roles that members of an organization can have.
+pub const LIST_ROLES: Rpc = Rpc { name: "list_roles", role: DatabaseRole::Authenticated, idempotent: true };
+/// Makes a role within the user's own permissions.
+pub const CREATE_ROLE: Rpc = Rpc { name: "create_role", role: DatabaseRole::Authenticated, idempotent: false };
+/// Deletes a role of an organization.
+pub const DELETE_ROLE: Rpc = Rpc { name: "delete_role", role: DatabaseRole::Authenticated, idempotent: false };
+/// Gives a member one more role.
+pub const ASSIGN_ROLE: Rpc = Rpc { name: "assign_role", role: DatabaseRole::Authenticated, idempotent: true };
+/// Takes a further role from a member.
+pub const UNASSIGN_ROLE: Rpc = Rpc { name: "unassign_role", role: DatabaseRole::Authenticated, idempotent: false };
+/// Makes a successor of an API key of the user.
+pub const ROTATE_KEY: Rpc = Rpc { name: "rotate_key", role: DatabaseRole::Authenticated, idempotent: false };
+/// Notes when API keys were used. As the edge: off the request path.
+pub const TOUCH_KEYS: Rpc = Rpc { name: "touch_keys", role: DatabaseRole::ServiceRole, idempotent: true };
+/// The present epochs of many users. As the edge: it asks for all callers at once.
+pub const AUTHZ_EPOCHS: Rpc = Rpc { name: "authz_epochs", role: DatabaseRole::ServiceRole, idempotent: true };
+/// Begins a cookie session. As the edge: the user has a cookie and no token.
+pub const CREATE_SESSION: Rpc = Rpc { name: "create_session", role: DatabaseRole::ServiceRole, idempotent: false };
+/// A cookie session by its digest. As the edge: nobody has proved who they are yet.
+pub const FIND_SESSION: Rpc = Rpc { name: "find_session", role: DatabaseRole::ServiceRole, idempotent: true };
+/// Puts new tokens into a cookie session, unless somebody else did. As the edge: it alone encrypts them.
+pub const REPLACE_SESSION: Rpc = Rpc { name: "replace_session", role: DatabaseRole::ServiceRole, idempotent: false };
+/// The user's own cookie sessions.
+pub const LIST_SESSIONS: Rpc = Rpc { name: "list_sessions", role: DatabaseRole::Authenticated, idempotent: true };
+/// Ends a cookie session. As the edge, at a sign-out; users may do it too, to their own.
+pub const REVOKE_SESSION: Rpc = Rpc { name: "revoke_session", role: DatabaseRole::ServiceRole, idempotent: true };
+/// Ends the cookie sessions of a user and makes the access tokens stale. As the edge: also when a token was reused.
+pub const REVOKE_SESSIONS: Rpc = Rpc { name: "revoke_sessions", role: DatabaseRole::ServiceRole, idempotent: true };
+/// Adds events to the audit log by their ids. As the edge: a user must not write the log.
+pub const RECORD_AUDIT: Rpc = Rpc { name: "record_audit", role: DatabaseRole::ServiceRole, idempotent: true };
+/// A page of an organization's audit log.
+pub const LIST_AUDIT: Rpc = Rpc { name: "list_audit", role: DatabaseRole::Authenticated, idempotent: true };
+/// Whether a chain of the audit log is whole. As the edge: it is nobody's in particular.
+pub const VERIFY_AUDIT: Rpc = Rpc { name: "verify_audit", role: DatabaseRole::ServiceRole, idempotent: true };
 
 /// All of them.
 pub const RPCS: &[Rpc] = &[
@@ -52,6 +137,43 @@ pub const RPCS: &[Rpc] = &[
     LIST_KEYS,
     REVOKE_KEY,
     TAKE_FROM_LIMITS,
+    LIST_ORGANIZATIONS,
+    CREATE_ORGANIZATION,
+    UPDATE_ORGANIZATION,
+    DELETE_ORGANIZATION,
+    SWITCH_ORGANIZATION,
+    LIST_MEMBERS,
+    CHANGE_MEMBER_ROLE,
+    REMOVE_MEMBER,
+    LEAVE_ORGANIZATION,
+    TRANSFER_OWNERSHIP,
+    INVITE_MEMBER,
+    LIST_INVITATIONS,
+    REVOKE_INVITATION,
+    ACCEPT_INVITATION,
+    CREATE_TEAM,
+    LIST_TEAMS,
+    RENAME_TEAM,
+    DELETE_TEAM,
+    ADD_TEAM_MEMBER,
+    REMOVE_TEAM_MEMBER,
+    LIST_ROLES,
+    CREATE_ROLE,
+    DELETE_ROLE,
+    ASSIGN_ROLE,
+    UNASSIGN_ROLE,
+    ROTATE_KEY,
+    TOUCH_KEYS,
+    AUTHZ_EPOCHS,
+    CREATE_SESSION,
+    FIND_SESSION,
+    REPLACE_SESSION,
+    LIST_SESSIONS,
+    REVOKE_SESSION,
+    REVOKE_SESSIONS,
+    RECORD_AUDIT,
+    LIST_AUDIT,
+    VERIFY_AUDIT,
 ];
 
 impl DatabaseRole {

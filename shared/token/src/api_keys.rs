@@ -49,6 +49,10 @@ struct Found {
     roles: Vec<String>,
     tier: String,
     scopes: Vec<String>,
+    expires_at: Option<Timestamp>,
+    /// Networks from which the key may be used; from everywhere if there is none.
+    #[serde(default)]
+    allowed_cidrs: Vec<String>,
 }
 
 impl ApiKeys {
@@ -72,7 +76,10 @@ impl ApiKeys {
         let found = self.look_up(&digest, context).await?.map(Arc::new);
         let mut answers = self.answers();
         match &found {
-            Some(principal) => answers.known.insert(digest, Arc::clone(principal), asked, later(asked, KNOWN_FOR)),
+            Some(principal) => {
+                let until = principal.expires_at.unwrap_or(Timestamp::MAX).min(later(asked, KNOWN_FOR));
+                answers.known.insert(digest, Arc::clone(principal), asked, until);
+            }
             None => answers.unknown.insert(digest, (), asked, later(asked, UNKNOWN_FOR)),
         }
         found.ok_or(Reason::UnknownApiKey.into())
@@ -107,6 +114,11 @@ impl ApiKeys {
             tracing::error!(%error, "the answer about an API key has another form");
             Refusal::Unavailable { retry_after: DEFAULT_RETRY_AFTER }
         })?;
+        // Nobody here knows from where the key is used, so that one bound to networks is let in from nowhere.
+        if !found.allowed_cidrs.is_empty() {
+            tracing::warn!(key_id = %found.key_id, "an API key is bound to networks, which is not supported yet");
+            return Ok(None);
+        }
         Ok(Some(found.into()))
     }
 
@@ -129,7 +141,7 @@ impl From<Found> for Principal {
             aal: None,
             method: Method::ApiKey,
             key_id: Some(found.key_id),
-            expires_at: None,
+            expires_at: found.expires_at,
         }
     }
 }

@@ -34,7 +34,7 @@ fn restart(rig: &Rig) {
     let second = rig.another("restart");
     assert_eq!((second.publishable_key.clone(), second.secret_key.clone()), keys);
     assert_eq!(jwks(&second), published);
-    assert_eq!(second.get(As::User(&token), "/rest/v1/profiles").status, 200);
+    assert_eq!(second.get(As::User(&token), "/rest/v1/users").status, 200);
 }
 
 fn private_state(rig: &Rig) {
@@ -131,7 +131,7 @@ fn rotation(rig: &Rig) {
         let answer = surface.get(As::Nobody, "/auth/v1/.well-known/jwks.json").json();
         answer["keys"].as_array().unwrap().iter().map(|key| key["kid"].as_str().unwrap().to_owned()).collect()
     };
-    let accepted = |token: &str| surface.get(As::User(token), "/rest/v1/profiles").status == 200;
+    let accepted = |token: &str| surface.get(As::User(token), "/rest/v1/users").status == 200;
     let (before, old) = (kids(), surface.sign_up());
     surface.control("rotate", &json!({ "mode": "standby" }));
     let with_standby = kids();
@@ -158,7 +158,7 @@ fn no_database(_: &Rig) {
 fn log(rig: &Rig) {
     let surface = rig.another("logged");
     let user = surface.sign_up();
-    surface.get(As::User(user.token()), "/rest/v1/profiles?select=id");
+    surface.get(As::User(user.token()), "/rest/v1/users?select=id");
     let body = json!({ "refresh_token": user.refresh_token() });
     surface.post(As::Anonymous, "/auth/v1/token?grant_type=refresh_token", &body);
     let secrets = [
@@ -175,6 +175,6 @@ fn log(rig: &Rig) {
         let line: serde_json::Value = serde_json::from_str(line).unwrap();
         assert!(line["time"].is_string() && line["level"].is_string() && line["event"].is_string());
     }
-    assert!(log.contains("/rest/v1/profiles"));
+    assert!(log.contains("/rest/v1/users"));
     assert!(secrets.iter().all(|secret| !log.contains(secret)));
 }

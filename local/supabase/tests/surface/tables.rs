@@ -98,10 +98,10 @@ fn security(rig: &Rig) {
     assert_eq!(found, json!([{ "body": "hidden" }]));
     let (mine, other) = (rig.surface.sign_up(), rig.surface.sign_up());
     let rows =
-        |query: &str| rig.surface.get(As::User(mine.token()), &format!("/rest/v1/profiles?select=id{query}")).json();
+        |query: &str| rig.surface.get(As::User(mine.token()), &format!("/rest/v1/users?select=id{query}")).json();
     assert_eq!(rows(""), json!([{ "id": mine.id }]));
     assert_eq!(rows(&format!("&id=eq.{}", other.id)), json!([]));
-    assert_eq!(rig.surface.get(As::Anonymous, "/rest/v1/profiles").error(), (401, "42501".into()));
+    assert_eq!(rig.surface.get(As::Anonymous, "/rest/v1/users").error(), (401, "42501".into()));
     assert_eq!(rig.surface.get(As::User(mine.token()), "/rest/v1/model_routes").error(), (403, "42501".into()));
     assert_eq!(
         rig.surface.get(As::User(mine.token()), "/rest/v1/api_keys?select=digest").error(),

@@ -87,6 +87,31 @@ fn a_revoked_key_is_let_in_for_at_most_ten_seconds() {
 }
 
 #[test]
+fn a_key_is_remembered_no_longer_than_it_lasts() {
+    let edge = Edge::new();
+    let ends = edge.host.clock.now() + Duration::from_secs(4);
+    let found = FOUND.replace("\"tier\"", &format!(r#""expires_at":"{ends}","tier""#));
+    edge.host.http.reply_json(200, found);
+    assert_eq!(edge.authenticate(KEY).unwrap().principal.expires_at, Some(ends));
+    edge.host.clock.advance(Duration::from_millis(3_999));
+    assert!(edge.authenticate(KEY).is_ok());
+    edge.host.http.reply_json(200, "{}");
+    edge.host.clock.advance(Duration::from_millis(1));
+    assert_eq!(edge.refusal(KEY), Reason::UnknownApiKey.into());
+    assert_eq!(edge.look_ups(), 2);
+}
+
+#[test]
+fn a_key_that_is_bound_to_networks_is_let_in_from_nowhere() {
+    let edge = Edge::new();
+    edge.host.http.reply_json(200, FOUND.replace("\"tier\"", r#""allowed_cidrs":["192.0.2.0/24"],"tier""#));
+    assert_eq!(edge.refusal(KEY), Reason::UnknownApiKey.into());
+    let edge = Edge::new();
+    edge.host.http.reply_json(200, FOUND.replace("\"tier\"", r#""allowed_cidrs":[],"expires_at":null,"tier""#));
+    assert!(edge.authenticate(KEY).is_ok());
+}
+
+#[test]
 fn the_ten_seconds_begin_with_the_question_and_not_with_a_slow_answer() {
     let edge = Edge::new();
     let held = edge.host.http.hold();

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::Test;
-use crate::cluster::{As, Cluster, become_, code, sign_up};
+use crate::cluster::{As, Cluster, become_, call, code, new_digest, new_id, refusal};
 
 pub const TESTS: &[Test] = &[
     ("a_key_acts_for_the_user_and_organization_that_made_it", acts),
@@ -15,19 +15,31 @@ pub const TESTS: &[Test] = &[
     ("a_key_is_revoked_once_and_by_nobody_else", revocation),
     ("a_key_that_has_already_expired_is_refused", expired),
     ("a_digest_serves_one_key", digest),
+    ("only_networks_are_allowed_and_at_most_twenty", networks),
+    ("a_key_has_the_further_roles_of_its_user", further_roles),
+    ("a_rotated_key_works_until_the_overlap_ends_and_its_successor_has_what_it_had", rotation),
+    ("an_overlap_of_zero_ends_the_old_key_at_once", no_overlap),
+    ("a_key_never_lives_longer_by_rotation", lifetimes),
+    ("a_key_is_rotated_once_by_its_user_while_it_works", rotation_refused),
+    ("of_two_rotations_at_once_one_succeeds", rotation_at_once),
+    ("authenticating_writes_nothing", no_write),
+    ("the_use_of_a_key_is_noted_once_a_minute_and_never_in_the_future", touching),
 ];
 
 fn acts(cluster: &Cluster) {
     let digest = new_digest();
-    let key = make(cluster, cluster.developer, &digest, &json!({ "expires_at": "2999-01-01T00:00:00Z" }));
+    let key = make(
+        cluster,
+        cluster.developer,
+        &digest,
+        &json!({ "expires_at": "2999-01-01T00:00:00Z", "allowed_cidrs": ["2001:db8::/32", "192.0.2.0/24"] }),
+    );
     let expected = json!({
         "key_id": key["id"], "user_id": cluster.developer, "org_id": cluster.org, "roles": ["developer"], "tier": "T1",
-        "scopes": ["llm", "usage:read"],
+        "scopes": ["llm", "usage:read"], "allowed_cidrs": ["192.0.2.0/24", "2001:db8::/32"],
+        "expires_at": "2999-01-01T00:00:00+00:00", "authz_epoch": epoch(cluster, cluster.developer),
     });
     assert_eq!(authenticate(cluster, &digest, 1), expected);
-    let used = "select last_used_at is not null from public.api_keys where id = $1::text::uuid";
-    let row = cluster.superuser("postgres").query_one(used, &[&key["id"].as_str()]).unwrap();
-    assert!(row.get::<_, bool>(0), "its use is noted");
 }
 
 fn nobody(cluster: &Cluster) {
@@ -44,22 +56,21 @@ fn nobody(cluster: &Cluster) {
 }
 
 fn leaver(cluster: &Cluster) {
-    let user = sign_up(&mut cluster.login(Login::AuthAdmin), "key-leaver");
-    let mut superuser = cluster.superuser("postgres");
+    let org = cluster.organization("key-leaver");
     let digest = new_digest();
-    let org: Uuid = superuser
-        .query_one("select org_id from public.organization_members where user_id = $1", &[&user])
-        .unwrap()
-        .get(0);
-    make(cluster, user, &digest, &json!({ "org_id": org }));
-    assert_eq!(authenticate(cluster, &digest, 1)["user_id"], json!(user));
-    superuser
-        .execute("update auth.users set banned_until = now() + interval '1 hour' where id = $1", &[&user])
-        .unwrap();
+    make(cluster, org.developer, &digest, &json!({ "org_id": org.id }));
+    assert_eq!(authenticate(cluster, &digest, 1)["user_id"], json!(org.developer));
+    let ban = |until: &str| {
+        let ban = format!("update auth.users set banned_until = {until} where id = $1");
+        cluster.login(Login::AuthAdmin).execute(&ban, &[&org.developer]).unwrap();
+    };
+    ban("now() + interval '1 hour'");
     assert_eq!(authenticate(cluster, &digest, 1), json!({}), "banned");
-    superuser.execute("update auth.users set banned_until = null where id = $1", &[&user]).unwrap();
-    superuser.execute("delete from public.organization_members where user_id = $1", &[&user]).unwrap();
-    assert_eq!(authenticate(cluster, &digest, 1), json!({}), "left");
+    ban("null");
+    assert_eq!(authenticate(cluster, &digest, 1)["user_id"], json!(org.developer));
+    let removal = json!({ "org_id": org.id, "user_id": org.developer });
+    cluster.call(As::User(org.owner), "remove_member", &removal).unwrap();
+    assert_eq!(authenticate(cluster, &digest, 1), json!({}), "no member any more");
 }
 
 fn visibility(cluster: &Cluster) {
@@ -107,6 +118,166 @@ fn digest(cluster: &Cluster) {
     assert_eq!(code(&cluster.call(As::User(cluster.owner), "create_key", &short).unwrap_err()), "23514");
 }
 
+fn networks(cluster: &Cluster) {
+    let of = |networks: &Value| {
+        let payload = payload(cluster, &new_digest(), &json!({ "allowed_cidrs": networks }));
+        cluster.refusal(As::User(cluster.developer), "create_key", &payload)
+    };
+    let refused = ("PT422".into(), "allowed_cidrs".into());
+    assert_eq!(of(&json!(["192.0.2.1/24"])), refused, "bits right of the mask");
+    assert_eq!(of(&json!(["somewhere"])), refused);
+    assert_eq!(of(&json!("192.0.2.0/24")), refused);
+    assert_eq!(of(&json!(vec!["192.0.2.0/24"; 21])), refused);
+}
+
+fn further_roles(cluster: &Cluster) {
+    let org = cluster.organization("key-roles");
+    let digest = new_digest();
+    make(cluster, org.developer, &digest, &json!({ "org_id": org.id }));
+    let wish = json!({ "org_id": org.id, "name": "billing", "permissions": ["billing:read"] });
+    let role = cluster.call(As::User(org.owner), "create_role", &wish).unwrap();
+    let grant = json!({ "org_id": org.id, "user_id": org.developer, "role_id": role["id"] });
+    let before = authenticate(cluster, &digest, 1);
+    cluster.call(As::User(org.owner), "assign_role", &grant).unwrap();
+    let after = authenticate(cluster, &digest, 1);
+    assert_eq!(after["roles"], json!(["developer", "billing"]));
+    assert!(after["authz_epoch"].as_i64() > before["authz_epoch"].as_i64());
+}
+
+fn rotation(cluster: &Cluster) {
+    let (first, second) = (new_digest(), new_digest());
+    let more = json!({ "allowed_cidrs": ["192.0.2.0/24"], "scopes": ["webhooks"] });
+    let old = make(cluster, cluster.developer, &first, &more);
+    let new = rotate(cluster, cluster.developer, &old, &second, &json!({})).unwrap();
+    for field in ["org_id", "user_id", "name", "scopes", "allowed_cidrs"] {
+        assert_eq!(new[field], old[field], "{field}");
+    }
+    assert_eq!((&new["expires_at"], &new["replaces"]["replaced_by"]), (&Value::Null, &new["id"]));
+    assert_eq!(new["replaces"]["id"], old["id"]);
+    assert_eq!(authenticate(cluster, &first, 1)["key_id"], old["id"]);
+    assert_eq!(authenticate(cluster, &second, 1)["key_id"], new["id"]);
+    let lasts = "select expires_at = created_at + interval '24 hours' + (select n.created_at - o.created_at
+                   from public.api_keys n, public.api_keys o where n.id = o.replaced_by and o.id = k.id)
+                 from public.api_keys k where id = $1::text::uuid";
+    let row = cluster.superuser("postgres").query_one(lasts, &[&old["id"].as_str()]).unwrap();
+    assert!(row.get::<_, bool>(0), "24 hours from the rotation on");
+}
+
+fn no_overlap(cluster: &Cluster) {
+    let (first, second) = (new_digest(), new_digest());
+    let old = make(cluster, cluster.developer, &first, &json!({}));
+    rotate(cluster, cluster.developer, &old, &second, &json!({ "overlap_seconds": 0 })).unwrap();
+    assert_eq!(authenticate(cluster, &first, 1), json!({}));
+    assert!(authenticate(cluster, &second, 1)["key_id"].is_string());
+}
+
+fn lifetimes(cluster: &Cluster) {
+    let key = make(cluster, cluster.developer, &new_digest(), &json!({ "expires_at": "2999-01-01T00:00:00Z" }));
+    let hurry =
+        "update public.api_keys set created_at = now() - interval '1 day', expires_at = now() + interval '1 hour'
+                 where id = $1::text::uuid";
+    let mut superuser = cluster.superuser("postgres");
+    superuser.execute(hurry, &[&key["id"].as_str()]).unwrap();
+    let week = json!({ "overlap_seconds": 604_800 });
+    let new = rotate(cluster, cluster.developer, &key, &new_digest(), &week).unwrap();
+    let ends = "select o.expires_at = o.created_at + interval '25 hours',
+                       n.expires_at - n.created_at = o.expires_at - o.created_at
+                from public.api_keys o join public.api_keys n on n.id = o.replaced_by where n.id = $1::text::uuid";
+    let row = superuser.query_one(ends, &[&new["id"].as_str()]).unwrap();
+    assert_eq!((row.get::<_, bool>(0), row.get::<_, bool>(1)), (true, true));
+}
+
+fn rotation_refused(cluster: &Cluster) {
+    let key = make(cluster, cluster.developer, &new_digest(), &json!({}));
+    let attempt = |user: Uuid, more: &Value| {
+        refusal(&rotate(cluster, user, &key, &new_digest(), more).expect_err("it is refused"))
+    };
+    for user in [cluster.owner, cluster.admin, cluster.viewer, cluster.stranger] {
+        assert_eq!(attempt(user, &json!({})), ("PT404".into(), "id".into()), "not even whoever may revoke it");
+    }
+    for (field, value) in [
+        ("overlap_seconds", json!(604_801)),
+        ("overlap_seconds", json!(-1)),
+        ("overlap_seconds", json!("soon")),
+        ("digest", json!("abcd")),
+        ("pepper_version", json!(0)),
+        ("expires_at", json!("2020-01-01T00:00:00Z")),
+        ("expires_at", json!("soon")),
+        ("id", json!("mine")),
+    ] {
+        let more = json!({ field: value });
+        assert_eq!(attempt(cluster.developer, &more), ("PT422".into(), field.into()), "{value}");
+    }
+    rotate(cluster, cluster.developer, &key, &new_digest(), &json!({})).unwrap();
+    assert_eq!(attempt(cluster.developer, &json!({})), ("PT409".into(), "id".into()));
+    let revoked = make(cluster, cluster.developer, &new_digest(), &json!({}));
+    cluster.call(As::User(cluster.developer), "revoke_key", &json!({ "id": revoked["id"] })).unwrap();
+    let refused = rotate(cluster, cluster.developer, &revoked, &new_digest(), &json!({})).unwrap_err();
+    assert_eq!(code(&refused), "PT404");
+}
+
+fn rotation_at_once(cluster: &Cluster) {
+    let key = make(cluster, cluster.developer, &new_digest(), &json!({}));
+    let outcomes: Vec<_> = std::thread::scope(|scope| {
+        let rotations: Vec<_> = (0..8)
+            .map(|_| scope.spawn(|| rotate(cluster, cluster.developer, &key, &new_digest(), &json!({})).map(drop)))
+            .collect();
+        rotations.into_iter().map(|rotation| rotation.join().unwrap()).collect()
+    });
+    assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1);
+    for refused in outcomes.iter().filter_map(|outcome| outcome.as_ref().err()) {
+        assert_eq!(code(refused), "PT409");
+    }
+}
+
+fn no_write(cluster: &Cluster) {
+    let digest = new_digest();
+    make(cluster, cluster.developer, &digest, &json!({}));
+    let found = cluster.transaction(|transaction| {
+        transaction.batch_execute("set transaction read only").unwrap();
+        let payload = json!({ "digest": digest, "pepper_version": 1 });
+        call(transaction, As::Service, "authenticate_key", &payload).unwrap()
+    });
+    assert!(found["key_id"].is_string());
+}
+
+fn touching(cluster: &Cluster) {
+    let key = make(cluster, cluster.developer, &new_digest(), &json!({}));
+    let touch = |at: &str| {
+        let sql = format!("select to_jsonb({at})");
+        let at: Value = cluster.superuser("postgres").query_one(&sql, &[]).unwrap().get(0);
+        let keys = json!([{ "id": key["id"], "at": at }, { "id": new_id(), "at": at }]);
+        cluster.call(As::Service, "touch_keys", &json!({ "keys": keys })).unwrap()["touched"].clone()
+    };
+    let used = |condition: &str| -> bool {
+        let sql = format!("select {condition} from public.api_keys where id = $1::text::uuid");
+        cluster.superuser("postgres").query_one(&sql, &[&key["id"].as_str()]).unwrap().get(0)
+    };
+    assert_eq!(touch("now() - interval '2 hours'"), 1);
+    assert_eq!(touch("now() - interval '3 hours'"), 0, "an older use");
+    assert_eq!(touch("now() - interval '2 hours' + interval '30 seconds'"), 0, "within the minute");
+    assert!(used("last_used_at < now() - interval '119 minutes'"));
+    assert_eq!(touch("now() + interval '1 year'"), 1);
+    assert!(used("last_used_at <= now()"));
+    for keys in [json!(null), json!([{ "id": "mine", "at": "2026-01-01" }]), json!(vec![json!({}); 1001])] {
+        let refused = cluster.refusal(As::Service, "touch_keys", &json!({ "keys": keys }));
+        assert_eq!(refused, ("PT422".into(), "keys".into()));
+    }
+    let refused = cluster.refusal(As::User(cluster.owner), "touch_keys", &json!({ "keys": [] }));
+    assert_eq!(refused.0, "42501");
+}
+
+fn rotate(cluster: &Cluster, user: Uuid, key: &Value, digest: &str, more: &Value) -> Result<Value, postgres::Error> {
+    let mut payload = json!({ "id": key["id"], "digest": digest, "pepper_version": 1, "prefix": "qlp_test_cd" });
+    payload.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    cluster.call(As::User(user), "rotate_key", &payload)
+}
+
+fn epoch(cluster: &Cluster, user: Uuid) -> i64 {
+    let epoch = "select authz_epoch from public.users where id = $1";
+    cluster.superuser("postgres").query_one(epoch, &[&user]).unwrap().get(0)
+}
+
 fn make(cluster: &Cluster, user: Uuid, digest: &str, more: &Value) -> Value {
     cluster.call(As::User(user), "create_key", &payload(cluster, digest, more)).unwrap()
 }
@@ -123,14 +294,4 @@ fn payload(cluster: &Cluster, digest: &str, more: &Value) -> Value {
 fn authenticate(cluster: &Cluster, digest: &str, pepper_version: i32) -> Value {
     let payload = json!({ "digest": digest, "pepper_version": pepper_version });
     cluster.call(As::Service, "authenticate_key", &payload).unwrap()
-}
-
-fn new_digest() -> String {
-    format!("{}{}", random_id().simple(), random_id().simple())
-}
-
-fn random_id() -> Uuid {
-    let mut bytes = [0; 16];
-    std::io::Read::read_exact(&mut std::fs::File::open("/dev/urandom").unwrap(), &mut bytes).unwrap();
-    uuid::Builder::from_random_bytes(bytes).into_uuid()
 }

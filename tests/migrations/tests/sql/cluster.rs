@@ -17,15 +17,17 @@ use uuid::Uuid;
 pub struct Cluster {
     /// Owns the organization.
     pub owner: Uuid,
-    /// Views the same organization.
-    pub viewer: Uuid,
+    /// Administers the same organization.
+    pub admin: Uuid,
     /// Develops in the same organization.
     pub developer: Uuid,
+    /// Views the same organization.
+    pub viewer: Uuid,
     /// Owns another one.
     pub stranger: Uuid,
-    /// Has an account and no profile.
+    /// Has an account and no row in `users`.
     pub newcomer: Uuid,
-    /// The organization of `owner`, `viewer` and `developer`.
+    /// The organization of `owner`, `admin`, `developer` and `viewer`.
     pub org: Uuid,
     /// The organization of `stranger`.
     pub other_org: Uuid,
@@ -34,6 +36,15 @@ pub struct Cluster {
     // In the order in which they end.
     server: Server,
     _folder: TempDir,
+}
+
+/// A new organization with one member of each role, who belong to nothing else but their personal organizations.
+pub struct Organization {
+    pub id: Uuid,
+    pub owner: Uuid,
+    pub admin: Uuid,
+    pub developer: Uuid,
+    pub viewer: Uuid,
 }
 
 /// As whom a statement runs.
@@ -53,18 +64,19 @@ impl Cluster {
         prepare(&server.url("postgres"), &migrations()).unwrap();
 
         let mut auth = connect(&login_url(&server.url("postgres"), Login::AuthAdmin).unwrap());
-        let [owner, viewer, developer, stranger, newcomer] =
-            ["owner", "viewer", "developer", "stranger", "newcomer"].map(|name| sign_up(&mut auth, name));
+        let [owner, admin, developer, viewer, stranger, newcomer] =
+            ["owner", "admin", "developer", "viewer", "stranger", "newcomer"].map(|name| sign_up(&mut auth, name));
         let mut superuser = connect(&server.url("postgres"));
         let mut org_of = |user: Uuid| -> Uuid {
             let find = "select org_id from public.organization_members where user_id = $1";
             superuser.query_one(find, &[&user]).unwrap().get(0)
         };
         let (org, other_org) = (org_of(owner), org_of(stranger));
-        let mut cluster = Self {
+        let cluster = Self {
             owner,
-            viewer,
+            admin,
             developer,
+            viewer,
             stranger,
             newcomer,
             org,
@@ -77,20 +89,19 @@ impl Cluster {
         cluster
     }
 
-    /// One row of the owner's in every table.
-    fn furnish(&mut self, superuser: &mut Client) {
-        for (user, role) in [(self.viewer, "viewer"), (self.developer, "developer")] {
+    /// One row of the owner's, or of the owner's organization, in every table.
+    fn furnish(&self, superuser: &mut Client) {
+        let people = [(self.admin, "admin"), (self.developer, "developer"), (self.viewer, "viewer")];
+        for (user, role) in people {
             let join = "insert into public.organization_members (org_id, user_id, role) values ($1, $2, $3)";
             superuser.execute(join, &[&self.org, &user, &role]).unwrap();
         }
-        superuser.execute("delete from public.profiles where id = $1", &[&self.newcomer]).unwrap();
-        let key = "insert into public.api_keys (org_id, user_id, name, digest, pepper_version, prefix, scopes)
-                   values ($1, $2, 'laptop', sha256('laptop'), 1, 'qlp_test_ab', '{llm}')";
-        superuser.execute(key, &[&self.org, &self.owner]).unwrap();
-        let usage = "insert into public.llm_usage (id, request_id, user_id, org_id, alias, stream, status, input_tokens,
-                       output_tokens, cached_input_tokens, usage_source, latency_ms, attempts, started_at)
-                     values (gen_random_uuid(), 'r', $1, $2, 'default', false, 'success', 1, 1, 0, 'none', 1, 1, '2020-01-01')";
-        superuser.execute(usage, &[&self.owner, &self.org]).unwrap();
+        let people = [(":owner", self.owner), (":developer", self.developer), (":viewer", self.viewer)];
+        let mut rows = include_str!("furniture.sql").replace(":org", &self.org.to_string());
+        for (name, id) in people.into_iter().chain([(":newcomer", self.newcomer)]) {
+            rows = rows.replace(name, &id.to_string());
+        }
+        superuser.batch_execute(&rows).unwrap();
     }
 
     /// A connection of the superuser to a database of this cluster.
@@ -106,6 +117,38 @@ impl Cluster {
     /// A connection by which requests are served.
     pub fn login(&self, login: Login) -> Client {
         connect(&login_url(&self.server.url("postgres"), login).unwrap())
+    }
+
+    /// A new organization; `name` must be no other test's.
+    pub fn organization(&self, name: &str) -> Organization {
+        let mut auth = self.login(Login::AuthAdmin);
+        let [owner, admin, developer, viewer] = ["owner", "admin", "developer", "viewer"]
+            .map(|role| sign_up_verified(&mut auth, &format!("{name}-{role}")));
+        let made = self.call(As::User(owner), "create_organization", &json!({ "name": name })).unwrap();
+        let id = made["id"].as_str().unwrap().parse().unwrap();
+        let join = "insert into public.organization_members (org_id, user_id, role)
+                    values ($1, $2, 'admin'), ($1, $3, 'developer'), ($1, $4, 'viewer')";
+        self.superuser("postgres").execute(join, &[&id, &admin, &developer, &viewer]).unwrap();
+        Organization { id, owner, admin, developer, viewer }
+    }
+
+    /// A new user with a verified address.
+    pub fn user(&self, name: &str) -> Uuid {
+        sign_up_verified(&mut self.login(Login::AuthAdmin), name)
+    }
+
+    /// Makes a user a member.
+    pub fn join(&self, org: Uuid, user: Uuid, role: &str) {
+        let join = "insert into public.organization_members (org_id, user_id, role) values ($1, $2, $3)";
+        self.superuser("postgres").execute(join, &[&org, &user, &role]).unwrap();
+    }
+
+    /// The SQLSTATE and the detail with which a function of schema `api` refuses.
+    pub fn refusal(&self, who: As, function: &str, payload: &Value) -> (String, String) {
+        match self.call(who, function, payload) {
+            Ok(answer) => panic!("{function}: {answer}"),
+            Err(error) => refusal(&error),
+        }
     }
 
     /// Runs `test` in a transaction of the role that serves requests, which is rolled back.
@@ -173,9 +216,44 @@ pub fn sign_up(auth: &mut Client, name: &str) -> Uuid {
     auth.query_one(insert, &[&format!("{name}@example.com"), &name]).unwrap().get(0)
 }
 
+fn sign_up_verified(auth: &mut Client, name: &str) -> Uuid {
+    let user = sign_up(auth, name);
+    auth.execute("update auth.users set email_confirmed_at = now() where id = $1", &[&user]).unwrap();
+    user
+}
+
 /// The SQLSTATE of an error.
 pub fn code(error: &postgres::Error) -> &str {
     error.code().map_or("none", SqlState::code)
+}
+
+/// The SQLSTATE and the detail of an error.
+pub fn refusal(error: &postgres::Error) -> (String, String) {
+    let detail = error.as_db_error().and_then(|error| error.detail()).unwrap_or_default();
+    (code(error).to_owned(), detail.to_owned())
+}
+
+/// Waits until the server process `pid` waits for a lock of somebody else's.
+pub fn wait_until_blocked(observer: &mut Client, pid: i32) {
+    let is_blocked = "select cardinality(pg_blocking_pids($1)) > 0";
+    for _ in 0..100_000 {
+        if observer.query_one(is_blocked, &[&pid]).unwrap().get(0) {
+            return;
+        }
+    }
+    panic!("process {pid} does not wait");
+}
+
+/// 32 random bytes in hexadecimal.
+pub fn new_digest() -> String {
+    let mut bytes = [0; 32];
+    std::io::Read::read_exact(&mut std::fs::File::open("/dev/urandom").unwrap(), &mut bytes).unwrap();
+    bytes.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
+}
+
+/// A random UUID.
+pub fn new_id() -> Uuid {
+    new_digest()[..32].parse().unwrap()
 }
 
 fn connect(url: &str) -> Client {

@@ -4,13 +4,20 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)] // a test fails by panicking
 
 mod api_keys;
+mod audit;
 mod catalog;
 mod cluster;
 mod identity;
+mod invitations;
 mod isolation;
+mod matrix;
 mod migrating;
 mod models;
+mod organizations;
 mod rate_limits;
+mod roles;
+mod sessions;
+mod teams;
 mod usage;
 
 use std::process::ExitCode;
@@ -26,12 +33,18 @@ fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let tests = [
         api_keys::TESTS,
+        audit::TESTS,
         catalog::TESTS,
         identity::TESTS,
+        invitations::TESTS,
         isolation::TESTS,
         migrating::TESTS,
         models::TESTS,
+        organizations::TESTS,
         rate_limits::TESTS,
+        roles::TESTS,
+        sessions::TESTS,
+        teams::TESTS,
         usage::TESTS,
     ];
     if arguments.list {
