@@ -12,6 +12,37 @@ comment on column public.users.authz_epoch is 'A token with a lower one was made
 create index users_current_org_id on public.users (current_org_id, id);
 grant update (current_org_id) on table public.users to authenticated;
 
+create table private.authz_changes (
+  user_id uuid primary key,
+  authz_epoch bigint not null,
+  changed_at timestamptz not null default clock_timestamp()
+);
+comment on table private.authz_changes is
+  'Whose epoch went up lately: what the edge asks for every few seconds. No token lives as long as a row.';
+create index authz_changes_changed_at on private.authz_changes (changed_at);
+alter table private.authz_changes enable row level security;
+revoke all on table private.authz_changes from public, anon, authenticated, service_role;
+grant select on table private.authz_changes to service_role;
+
+create function private.note_authz_change(users uuid[], epochs bigint[])
+returns void
+language sql
+security definer
+set search_path = ''
+as $$
+  -- Whoever adds one clears away a few that no token can be older than.
+  delete from private.authz_changes where user_id in (
+    select user_id from private.authz_changes
+    where changed_at < now() - interval '25 hours' limit 100 for update skip locked
+  );
+  insert into private.authz_changes (user_id, authz_epoch)
+  select * from unnest(note_authz_change.users, note_authz_change.epochs)
+  on conflict (user_id) do update set authz_epoch = excluded.authz_epoch, changed_at = excluded.changed_at
+$$;
+comment on function private.note_authz_change(uuid[], bigint[]) is
+  'Makes new epochs known to the edge. Runs as its owner, because nobody writes the table.';
+revoke all on function private.note_authz_change(uuid[], bigint[]) from public;
+
 create function private.raise_authz_epoch(users uuid[])
 returns void
 language sql
@@ -21,13 +52,37 @@ as $$
   -- In one order, so that two who raise the epochs of the same people do not wait for each other.
   with chosen as (
     select id from public.users where id = any (raise_authz_epoch.users) order by id for no key update
+  ), raised as (
+    update public.users set authz_epoch = authz_epoch + 1 from chosen where users.id = chosen.id
+    returning users.id, users.authz_epoch, users.created_at
   )
-  update public.users set authz_epoch = authz_epoch + 1 from chosen where users.id = chosen.id
+  -- A user who is being made has no token yet.
+  select private.note_authz_change(array_agg(id order by id), array_agg(authz_epoch order by id))
+  from raised where created_at < now()
 $$;
 comment on function private.raise_authz_epoch(uuid[]) is
   'Makes the present access tokens of users stale. Runs as its owner, because no user may write the epoch.';
 revoke all on function private.raise_authz_epoch(uuid[]) from public;
 grant execute on function private.raise_authz_epoch(uuid[]) to service_role;
+
+create function private.note_deleted_user()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  -- Above every epoch, and still a whole number in JSON (RFC 8259 section 6).
+  perform private.note_authz_change(array[old.id], array[9007199254740991]);
+  return null;
+end
+$$;
+comment on function private.note_deleted_user() is
+  'Makes all tokens of a user who is gone stale. Runs as its owner, because whoever deletes a user may not write the '
+  'table.';
+revoke all on function private.note_deleted_user() from public;
+create trigger note_deleted_user after delete on public.users
+  for each row execute function private.note_deleted_user();
 
 create function private.note_changed_rights()
 returns trigger
@@ -138,24 +193,28 @@ comment on function api.switch_organization(jsonb) is
 revoke all on function api.switch_organization(jsonb) from public;
 grant execute on function api.switch_organization(jsonb) to authenticated;
 
-create function api.authz_epochs(payload jsonb)
+create function api.authz_changes(payload jsonb default '{}')
 returns jsonb
 language plpgsql
 stable
 set search_path = ''
 as $$
 declare
-  ids text[] := array(select jsonb_array_elements_text(private.read_items(payload, 'user_ids', 100)));
+  -- A change that is seen late was made up to a minute before it was committed.
+  since timestamptz := private.read_time(payload, 'since') - interval '1 minute';
 begin
-  return jsonb_build_object('epochs', (
-    select coalesce(jsonb_object_agg(id, authz_epoch), '{}') from public.users where id = any (ids::uuid[])
+  return jsonb_build_object('as_of', now(), 'changes', (
+    select coalesce(jsonb_object_agg(user_id, authz_epoch), '{}') from (
+      select user_id, authz_epoch from private.authz_changes
+      where changed_at > coalesce(since, now() - interval '25 hours')
+      order by changed_at desc
+      limit 10000
+    ) latest
   ));
-exception when invalid_text_representation then
-  raise sqlstate 'PT422' using message = 'user_ids must be UUIDs', detail = 'user_ids';
 end
 $$;
-comment on function api.authz_epochs(jsonb) is
-  '{user_ids: [at most 100]} -> {epochs: {user_id: number}}. A token with a lower authz_epoch is stale; a user who is '
-  'not in the answer has no account any more. PT422.';
-revoke all on function api.authz_epochs(jsonb) from public;
-grant execute on function api.authz_epochs(jsonb) to service_role;
+comment on function api.authz_changes(jsonb) is
+  '{since? (as_of of the answer before; else 25 hours)} -> {as_of, changes: {user_id: epoch}}, the latest 10000. A '
+  'token of the user with a lower authz_epoch is stale. PT422.';
+revoke all on function api.authz_changes(jsonb) from public;
+grant execute on function api.authz_changes(jsonb) to service_role;

@@ -105,8 +105,8 @@ pub const UNASSIGN_ROLE: Rpc = Rpc { name: "unassign_role", role: DatabaseRole::
 pub const ROTATE_KEY: Rpc = Rpc { name: "rotate_key", role: DatabaseRole::Authenticated, idempotent: false };
 /// Notes when API keys were used. As the edge: off the request path.
 pub const TOUCH_KEYS: Rpc = Rpc { name: "touch_keys", role: DatabaseRole::ServiceRole, idempotent: true };
-/// The present epochs of many users. As the edge: it asks for all callers at once.
-pub const AUTHZ_EPOCHS: Rpc = Rpc { name: "authz_epochs", role: DatabaseRole::ServiceRole, idempotent: true };
+/// Whose rights changed lately. As the edge: it asks for all callers at once.
+pub const AUTHZ_CHANGES: Rpc = Rpc { name: "authz_changes", role: DatabaseRole::ServiceRole, idempotent: true };
 /// Begins a cookie session. As the edge: the user has a cookie and no token.
 pub const CREATE_SESSION: Rpc = Rpc { name: "create_session", role: DatabaseRole::ServiceRole, idempotent: false };
 /// A cookie session by its digest. As the edge: nobody has proved who they are yet.
@@ -164,7 +164,7 @@ pub const RPCS: &[Rpc] = &[
     UNASSIGN_ROLE,
     ROTATE_KEY,
     TOUCH_KEYS,
-    AUTHZ_EPOCHS,
+    AUTHZ_CHANGES,
     CREATE_SESSION,
     FIND_SESSION,
     REPLACE_SESSION,

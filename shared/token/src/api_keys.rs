@@ -53,6 +53,8 @@ struct Found {
     /// Networks from which the key may be used; from everywhere if there is none.
     #[serde(default)]
     allowed_cidrs: Vec<String>,
+    #[serde(default)]
+    authz_epoch: u64,
 }
 
 impl ApiKeys {
@@ -142,6 +144,7 @@ impl From<Found> for Principal {
             method: Method::ApiKey,
             key_id: Some(found.key_id),
             expires_at: found.expires_at,
+            authz_epoch: found.authz_epoch,
         }
     }
 }

@@ -7,9 +7,11 @@ use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use platform::{Context, PublicKey, Timestamp};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
+use supabase::Supabase;
 
 use crate::api_key::ApiKey;
 use crate::api_keys::ApiKeys;
+use crate::authz_changes::AuthzChanges;
 use crate::claims::Claims;
 use crate::credential::{Credential, bearer_token};
 use crate::jwks_source::JwksSource;
@@ -27,6 +29,7 @@ pub struct Authenticator {
     keys: Keys,
     verified: VerifiedTokens,
     api_keys: Option<ApiKeys>,
+    changes: Option<Arc<AuthzChanges>>,
 }
 
 /// Who is calling, and what they called with.
@@ -50,7 +53,8 @@ impl Authenticator {
             Jwks::Inline(keys) => Keys::Inline(keys.clone()),
         };
         let api_keys = config.api_keys.as_ref().map(ApiKeys::new);
-        Self { config, keys, verified: VerifiedTokens::new(), api_keys }
+        let changes = config.project.clone().map(|project| AuthzChanges::new(Supabase::new(project)));
+        Self { config, keys, verified: VerifiedTokens::new(), api_keys, changes }
     }
 
     /// Who sent these headers. A credential that is present and bad is refused, whatever else would be let in.
@@ -73,6 +77,11 @@ impl Authenticator {
             Some(principal) => principal,
             None => self.verify_and_remember(token, context).await?,
         };
+        if let Some(changes) = &self.changes
+            && !changes.is_current(principal.user_id, principal.authz_epoch, context).await
+        {
+            return Err(Reason::Superseded.into());
+        }
         Ok(Caller { principal, authorization: headers.get(AUTHORIZATION).cloned() })
     }
 

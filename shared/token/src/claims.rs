@@ -64,6 +64,7 @@ impl Claims {
             method: Method::AccessToken,
             key_id: None,
             expires_at: Some(expires_at),
+            authz_epoch: epoch(app_metadata)?,
         })
     }
 
@@ -117,6 +118,14 @@ fn organization(app_metadata: &Map<String, Value>) -> Result<Option<Uuid>, Reaso
     match app_metadata.get("org_id") {
         None | Some(Value::Null) => Ok(None),
         Some(id) => id.as_str().and_then(uuid).map(Some).ok_or(Reason::BadClaims),
+    }
+}
+
+/// Zero, which every change supersedes, for a token that was made without the hook.
+fn epoch(app_metadata: &Map<String, Value>) -> Result<u64, Reason> {
+    match app_metadata.get("authz_epoch") {
+        None | Some(Value::Null) => Ok(0),
+        Some(epoch) => epoch.as_u64().ok_or(Reason::BadClaims),
     }
 }
 
@@ -244,6 +253,10 @@ mod tests {
         assert_eq!((untrusted.org_id, untrusted.tier, untrusted.roles.len()), (None, Tier::T1, 0));
         assert_eq!(with("app_metadata", json!({"org_id": "mine"})), Err(Reason::BadClaims));
         assert_eq!(with("app_metadata", json!("x")), Err(Reason::BadClaims));
+        assert_eq!(with("app_metadata", json!({"authz_epoch": 7})).unwrap().authz_epoch, 7);
+        for epoch in [json!(-1), json!("7"), json!(0.5)] {
+            assert_eq!(with("app_metadata", json!({"authz_epoch": epoch})), Err(Reason::BadClaims));
+        }
     }
 
     #[test]

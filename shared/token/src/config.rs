@@ -23,6 +23,8 @@ pub struct Config {
     pub hs256_secret: Option<SecretString>,
     /// How API keys are looked up. They are refused without it.
     pub api_keys: Option<ApiKeyConfig>,
+    /// The project that knows whose rights have changed. Without it what a token says counts until it ends.
+    pub project: Option<supabase::Config>,
 }
 
 /// What looking up API keys takes.
@@ -63,7 +65,8 @@ impl Config {
         let hs256_secret = read_secret(configuration).await;
         let audience = audience.unwrap_or_else(|| "authenticated".to_owned());
         let api_keys = read_api_keys(configuration).await;
-        Some(Self { issuer: issuer?, audience, jwks: jwks?, hs256_secret, api_keys })
+        let project = Some(supabase::Config::read(configuration).await?);
+        Some(Self { issuer: issuer?, audience, jwks: jwks?, hs256_secret, api_keys, project })
     }
 
     /// Reads the configuration alone.
@@ -125,7 +128,10 @@ mod tests {
     use super::*;
 
     fn load(variables: &[(&str, &str)]) -> Result<Config, ConfigurationError> {
-        let host = variables.iter().fold(Host::new(), |host, (name, value)| host.variable(name, value));
+        let keys = Host::new()
+            .variable("SUPABASE_PUBLISHABLE_KEY", "sb_publishable_p")
+            .variable("SUPABASE_SECRET_KEY", "sb_secret_s");
+        let host = variables.iter().fold(keys, |host, (name, value)| host.variable(name, value));
         host.block_on(Config::load(&host.variables))
     }
 

@@ -6,6 +6,7 @@
 
 mod api_keys;
 mod authenticator;
+mod authz_changes;
 mod claims;
 mod config;
 mod credential;

@@ -34,6 +34,9 @@ pub struct Principal {
     pub key_id: Option<Uuid>,
     /// When the credential ends; an API key may have no end.
     pub expires_at: Option<Timestamp>,
+    /// How often the user's rights had changed when the credential was made.
+    #[serde(skip)]
+    pub authz_epoch: u64,
 }
 
 /// A member's role in an organization.

@@ -30,6 +30,9 @@ pub enum Reason {
     /// `alg` is not in this issuer's list.
     #[error("the token's algorithm is not allowed")]
     AlgorithmNotAllowed,
+    /// What the user may do has changed since the token was made: a new one says what holds now.
+    #[error("the token is older than the user's present rights")]
+    Superseded,
     /// No `kid` although the algorithm needs one.
     #[error("the token names no key")]
     NoKeyId,

@@ -230,7 +230,7 @@ impl Drop for Flight {
 }
 
 /// How long ago `then` was; zero if it lies ahead.
-fn since(then: Timestamp, now: Timestamp) -> Duration {
+pub(crate) fn since(then: Timestamp, now: Timestamp) -> Duration {
     now.duration_since(then)
 }
 

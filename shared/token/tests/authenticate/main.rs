@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // tests
 
 mod api_keys;
+mod authz_changes;
 mod issuer_keys;
 mod support;
 mod tokens;

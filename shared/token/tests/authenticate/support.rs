@@ -84,7 +84,14 @@ pub fn context(host: &Host) -> Context {
 }
 
 pub fn config(jwks: Jwks) -> Config {
-    Config { issuer: ISSUER.into(), audience: "authenticated".into(), jwks, hs256_secret: None, api_keys: None }
+    Config {
+        issuer: ISSUER.into(),
+        audience: "authenticated".into(),
+        jwks,
+        hs256_secret: None,
+        api_keys: None,
+        project: None,
+    }
 }
 
 /// An authenticator that has these keys and asks nobody.

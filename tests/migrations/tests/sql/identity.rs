@@ -18,7 +18,7 @@ pub const TESTS: &[Test] = &[
     ("whoever_switches_gets_tokens_for_an_organization_of_theirs_and_no_other", switching),
     ("a_token_names_further_roles_after_the_first", extra_roles),
     ("the_epoch_goes_up_whenever_what_a_user_may_do_changes", epochs),
-    ("the_service_asks_for_the_epochs_of_many_users_at_once", current_epochs),
+    ("the_service_is_told_whose_rights_have_changed", changed_rights),
 ];
 
 fn welcome(cluster: &Cluster) {
@@ -175,20 +175,23 @@ fn epochs(cluster: &Cluster) {
     assert_eq!([org.admin, org.developer, cluster.stranger].map(|user| epoch(cluster, user)), others);
 }
 
-fn current_epochs(cluster: &Cluster) {
-    let asked = json!({ "user_ids": [cluster.owner, cluster.newcomer, new_id(), cluster.viewer] });
-    let mut expected = json!({});
-    for user in [cluster.owner, cluster.viewer] {
-        expected[user.to_string()] = json!(epoch(cluster, user));
-    }
-    let answer = cluster.call(As::Service, "authz_epochs", &asked).unwrap();
-    assert_eq!(answer, json!({ "epochs": expected }), "whoever is unknown is left out");
-    assert_eq!(cluster.call(As::Service, "authz_epochs", &json!({ "user_ids": [] })).unwrap(), json!({ "epochs": {} }));
-    for ids in [json!(null), json!("x"), json!(["x"]), json!(vec![cluster.owner; 101])] {
-        let refused = cluster.refusal(As::Service, "authz_epochs", &json!({ "user_ids": ids }));
-        assert_eq!(refused, ("PT422".into(), "user_ids".into()));
-    }
-    assert_eq!(cluster.refusal(As::User(cluster.owner), "authz_epochs", &asked).0, "42501");
+fn changed_rights(cluster: &Cluster) {
+    let org = cluster.organization("changes");
+    let newcomer = sign_up(&mut cluster.login(Login::AuthAdmin), "changes-newcomer");
+    let asked = |since: &Value| cluster.call(As::Service, "authz_changes", &json!({ "since": since })).unwrap();
+    let before = asked(&Value::Null);
+    assert!(before["changes"].get(newcomer.to_string()).is_none(), "whoever is new has no token that is stale");
+    let place = json!({ "org_id": org.id, "user_id": org.developer, "role": "viewer" });
+    cluster.call(As::User(org.owner), "change_member_role", &place).unwrap();
+    let after = asked(&before["as_of"]);
+    assert_eq!(after["changes"][org.developer.to_string()], epoch(cluster, org.developer));
+    cluster.login(Login::AuthAdmin).execute("delete from auth.users where id = $1", &[&org.developer]).unwrap();
+    assert_eq!(asked(&after["as_of"])["changes"][org.developer.to_string()], 9_007_199_254_740_991_i64);
+    let later = json!("2999-01-01T00:00:00Z");
+    assert_eq!(asked(&later)["changes"], json!({}));
+    let refused = cluster.refusal(As::Service, "authz_changes", &json!({ "since": "yesterday" }));
+    assert_eq!(refused, ("PT422".into(), "since".into()));
+    assert_eq!(cluster.refusal(As::User(cluster.owner), "authz_changes", &json!({})).0, "42501");
 }
 
 fn epoch(cluster: &Cluster, user: Uuid) -> i64 {
