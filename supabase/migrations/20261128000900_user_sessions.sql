@@ -1,5 +1,5 @@
--- Cookie sessions of the edge. The cookie holds an opaque id, of which the database knows a digest; the refresh token
--- is encrypted under a key that the database does not have.
+-- Cookie sessions of the edge. The cookie holds an opaque id, of which the database knows a digest; the tokens are
+-- encrypted under a key that the database does not have.
 
 create table public.user_sessions (
   id uuid primary key default gen_random_uuid(),
@@ -7,13 +7,14 @@ create table public.user_sessions (
   family uuid not null,
   digest bytea not null unique check (octet_length(digest) = 32),
   csrf_digest bytea not null check (octet_length(csrf_digest) = 32),
-  refresh_token bytea not null check (octet_length(refresh_token) between 1 and 4096),
+  tokens bytea not null check (octet_length(tokens) between 1 and 16384),
   version integer not null default 1,
   address inet,
   user_agent text check (char_length(user_agent) <= 500),
   created_at timestamptz not null default now(),
   last_seen_at timestamptz not null default now(),
   expires_at timestamptz not null check (expires_at <= created_at + interval '400 days'),
+  refreshing_until timestamptz,
   revoked_at timestamptz
 );
 comment on table public.user_sessions is 'Sessions of browsers that hold a cookie instead of tokens.';
@@ -21,9 +22,11 @@ comment on column public.user_sessions.family is
   'The same for a session and those that took its place: revoked together.';
 comment on column public.user_sessions.digest is 'Of the opaque id in the cookie; never shown to anyone.';
 comment on column public.user_sessions.csrf_digest is 'Of the token that unsafe requests carry in a header.';
-comment on column public.user_sessions.refresh_token is 'Supabase Auth''s, encrypted by the edge.';
+comment on column public.user_sessions.tokens is 'Supabase Auth''s access and refresh token, encrypted by the edge.';
 comment on column public.user_sessions.version is
   'Goes up with every replacement: of two tabs that refresh at once, one wins.';
+comment on column public.user_sessions.refreshing_until is
+  'Somebody is getting the next tokens; whoever comes meanwhile waits for them or uses the old ones.';
 comment on column public.user_sessions.last_seen_at is 'When it was begun or refreshed last.';
 comment on column public.user_sessions.address is 'From where it was begun or refreshed last.';
 create index user_sessions_user on public.user_sessions (user_id, created_at);
@@ -52,15 +55,15 @@ declare
   bytes bytea;
 begin
   bytes := decode(payload ->> field, 'base64');
-  if coalesce(octet_length(bytes), 0) not between 1 and 4096 then
-    raise sqlstate 'PT422' using message = format('%s must have 1 to 4096 bytes', field), detail = field;
+  if coalesce(octet_length(bytes), 0) not between 1 and 16384 then
+    raise sqlstate 'PT422' using message = format('%s must have 1 to 16384 bytes', field), detail = field;
   end if;
   return bytes;
 exception when data_exception then
   raise sqlstate 'PT422' using message = format('%s must be base64', field), detail = field;
 end
 $$;
-comment on function private.read_encrypted(jsonb, text) is 'At most 4096 bytes in base64; they must be there.';
+comment on function private.read_encrypted(jsonb, text) is 'At most 16384 bytes in base64; they must be there.';
 
 revoke all on function private.read_encrypted(jsonb, text) from public;
 grant execute on function private.read_encrypted(jsonb, text) to service_role;
@@ -85,14 +88,14 @@ begin
   delete from public.user_sessions
   where user_id = account and least(expires_at, revoked_at) < now() - interval '30 days';
   insert into public.user_sessions
-    (id, user_id, family, digest, csrf_digest, refresh_token, address, user_agent, expires_at)
+    (id, user_id, family, digest, csrf_digest, tokens, address, user_agent, expires_at)
   values (
     made,
     account,
     coalesce(private.read_uuid(payload, 'family'), made),
     private.read_digest(payload, 'digest'),
     private.read_digest(payload, 'csrf_digest'),
-    private.read_encrypted(payload, 'refresh_token'),
+    private.read_encrypted(payload, 'tokens'),
     private.read_address(payload, 'address'),
     left(payload ->> 'user_agent', 500),
     expiry
@@ -106,7 +109,7 @@ exception when unique_violation then
 end
 $$;
 comment on function api.create_session(jsonb) is
-  '{user_id, digest, csrf_digest (hexadecimal), refresh_token (base64), expires_at, family?, address?, user_agent?} '
+  '{user_id, digest, csrf_digest (hexadecimal), tokens (base64), expires_at, family?, address?, user_agent?} '
   '-> {id, family, version, expires_at}. Without a family it founds one. PT404: no such user, or banned; PT409: the '
   'digest is taken; PT422.';
 
@@ -125,7 +128,7 @@ begin
       'user_id', session.user_id,
       'family', session.family,
       'csrf_digest', encode(session.csrf_digest, 'hex'),
-      'refresh_token', translate(encode(session.refresh_token, 'base64'), E'\n', ''),
+      'tokens', translate(encode(session.tokens, 'base64'), E'\n', ''),
       'version', session.version,
       'created_at', session.created_at,
       'last_seen_at', session.last_seen_at,
@@ -139,8 +142,26 @@ begin
 end
 $$;
 comment on function api.find_session(jsonb) is
-  '{digest} -> {id, user_id, family, csrf_digest, refresh_token, version, created_at, last_seen_at, expires_at, '
+  '{digest} -> {id, user_id, family, csrf_digest, tokens, version, created_at, last_seen_at, expires_at, '
   'authz_epoch}; {} if it is unknown, revoked or expired, or its user is banned. Writes nothing. PT422.';
+
+create function api.claim_session_refresh(payload jsonb)
+returns jsonb
+language plpgsql
+set search_path = ''
+as $$
+begin
+  update public.user_sessions
+  set refreshing_until = clock_timestamp() + private.read_whole(payload, 'seconds', 8, 1, 60) * interval '1 second'
+  where id = private.read_uuid(payload, 'id')
+    and version = private.read_whole(payload, 'version', null, 1, 2147483646)
+    and revoked_at is null and coalesce(refreshing_until < clock_timestamp(), true);
+  return jsonb_build_object('claimed', found);
+end
+$$;
+comment on function api.claim_session_refresh(jsonb) is
+  '{id, version, seconds? (8; 1 to 60)} -> {claimed}: true for one caller at a time, who then gets the next tokens: '
+  'Supabase Auth takes a refresh token once. false: somebody else is at it, or was. PT422.';
 
 create function api.replace_session(payload jsonb)
 returns jsonb
@@ -167,7 +188,8 @@ begin
   end if;
   update public.user_sessions set
     version = version + 1,
-    refresh_token = private.read_encrypted(payload, 'refresh_token'),
+    refreshing_until = null,
+    tokens = private.read_encrypted(payload, 'tokens'),
     digest = case when payload ? 'digest' then private.read_digest(payload, 'digest') else digest end,
     csrf_digest = case
       when payload ? 'csrf_digest' then private.read_digest(payload, 'csrf_digest') else csrf_digest
@@ -183,7 +205,7 @@ exception when unique_violation then
 end
 $$;
 comment on function api.replace_session(jsonb) is
-  '{id, version, refresh_token, digest?, csrf_digest?, expires_at?, address?, user_agent?} -> {replaced, version}: '
+  '{id, version, tokens, digest?, csrf_digest?, expires_at?, address?, user_agent?} -> {replaced, version}: '
   'compare and swap. false: somebody else replaced it since version was read; what they put there is found by '
   'find_session. PT404: unknown, revoked, expired, or its user is banned; PT409: the digest is taken; PT422.';
 
@@ -260,11 +282,12 @@ comment on function api.revoke_sessions(jsonb) is
   'epoch. PT422.';
 
 revoke all on function
-  api.create_session(jsonb), api.find_session(jsonb), api.replace_session(jsonb), api.list_sessions(jsonb),
+  api.create_session(jsonb), api.find_session(jsonb), api.claim_session_refresh(jsonb), api.replace_session(jsonb),
+  api.list_sessions(jsonb),
   api.revoke_session(jsonb), api.revoke_sessions(jsonb)
   from public;
 grant execute on function api.create_session(jsonb), api.find_session(jsonb) to service_role;
-grant execute on function api.replace_session(jsonb) to service_role;
+grant execute on function api.replace_session(jsonb), api.claim_session_refresh(jsonb) to service_role;
 grant execute on function api.list_sessions(jsonb) to authenticated;
 grant execute on function api.revoke_session(jsonb) to authenticated, service_role;
 grant execute on function api.revoke_sessions(jsonb) to service_role;

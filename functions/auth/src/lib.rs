@@ -2,6 +2,7 @@
 
 mod attempts;
 mod keys;
+mod sessions;
 mod sign_in;
 
 use std::sync::Arc;
@@ -15,8 +16,8 @@ use platform::{Body, Configuration, Context, Request, Response};
 use problem::{Problem, kinds};
 use secrecy::SecretString;
 use serde::Serialize;
-use supabase::{LogoutScope, Supabase};
-use token::{ApiKeyConfig, Authenticator, Caller};
+use supabase::Supabase;
+use token::{ApiKeyConfig, Authenticator, Caller, Sent};
 
 /// What `/auth/*` accepts: nothing of it is large.
 const LIMITS: Limits = Limits { bytes: 16 * 1024, time: Duration::from_secs(10) };
@@ -40,23 +41,25 @@ impl Function for Auth {
     async fn answer(&self, request: Request, context: &Context) -> Result<Response, Problem> {
         let path = request.uri().path().to_owned();
         match (segments(&path).as_slice(), request.method()) {
-            (["auth", "signup"], &Method::POST) => sign_in::signup(&self.supabase, request, context).await,
-            (["auth", "login"], &Method::POST) => sign_in::login(&self.supabase, request, context).await,
-            (["auth", "refresh"], &Method::POST) => sign_in::refresh(&self.supabase, request, context).await,
-            (["auth", "logout"], &Method::POST) => {
-                let caller = self.authenticator.authenticate(request.headers(), context).await?;
-                self.logout(&caller, context).await
+            (["auth", "signup"], &Method::POST) => sign_in::signup(self, request, context).await,
+            (["auth", "login"], &Method::POST) => sign_in::login(self, request, context).await,
+            (["auth", "refresh"], &Method::POST) if Sent::with(&request).has_session_cookie() => {
+                sessions::rotate(self, request, context).await
             }
+            (["auth", "refresh"], &Method::POST) => sign_in::refresh(self, request, context).await,
+            (["auth", "logout"], &Method::POST) => sessions::logout(self, request, context).await,
+            (["auth", "csrf"], &Method::GET) => sessions::csrf(self, request, context).await,
+            (["auth", "sessions", rest @ ..], _) => sessions::handle(self, rest, request, context).await,
             (["auth", "session"], &Method::GET) => {
-                let caller = self.authenticator.authenticate(request.headers(), context).await?;
+                let caller = self.authenticator.authenticate(Sent::with(&request), context).await?;
                 answer(StatusCode::OK, &*caller.principal)
             }
             (["auth", "keys", rest @ ..], _) => {
-                let caller = self.authenticator.authenticate(request.headers(), context).await?;
+                let caller = self.authenticator.authenticate(Sent::with(&request), context).await?;
                 keys::handle(self.api_keys.as_ref(), &self.supabase, rest, request, &caller, context).await
             }
             (["auth", "signup" | "login" | "refresh" | "logout"], _) => Err(Problem::method_not_allowed("POST")),
-            (["auth", "session"], _) => Err(Problem::method_not_allowed("GET, HEAD")),
+            (["auth", "session" | "csrf"], _) => Err(Problem::method_not_allowed("GET, HEAD")),
             _ => Err(kinds::NOT_FOUND.into()),
         }
     }
@@ -66,13 +69,6 @@ impl Auth {
     /// In front of `supabase`, for callers that `authenticator` knows.
     pub fn new(api_keys: Option<ApiKeyConfig>, supabase: Supabase, authenticator: Arc<Authenticator>) -> Self {
         Self { api_keys, supabase, authenticator }
-    }
-
-    /// Ends the session of the caller's own token. Its access token remains valid until it expires.
-    async fn logout(&self, caller: &Caller, context: &Context) -> Result<Response, Problem> {
-        let token = own_token(caller)?;
-        self.supabase.auth().logout(context, &token, LogoutScope::Local).await?;
-        Ok(no_content())
     }
 }
 

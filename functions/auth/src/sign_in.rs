@@ -5,9 +5,10 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
-use supabase::{AuthError, SignUp, Supabase};
+use supabase::{AuthError, SignUp};
 
-use crate::{LIMITS, answer, attempts};
+use crate::sessions::Wish;
+use crate::{Auth, LIMITS, answer, attempts};
 
 /// The longest e-mail address, in characters (RFC 3696, erratum 1690 says 254; some systems allow more).
 const MAX_ADDRESS: usize = 320;
@@ -47,36 +48,40 @@ impl From<String> for Password {
     }
 }
 
-/// `POST /auth/signup`: a session, or 202 when an e-mail must be confirmed first.
-pub async fn signup(supabase: &Supabase, request: Request, context: &Context) -> Result<Response, Problem> {
+/// `POST /auth/signup`: a session (with `?session=cookie` as a cookie), or 202 when an e-mail must be confirmed first.
+pub async fn signup(auth: &Auth, request: Request, context: &Context) -> Result<Response, Problem> {
     let address = request.extensions().get::<ClientAddress>().copied();
+    let wish = Wish::of(auth, &request)?;
     let account: NewAccount = read(request, context).await?;
     check_address(&account.email)?;
     check_secret("/password", &account.password)?;
     attempts::count(context, &account.email, address).await?;
-    let outcome = supabase.auth().signup(context, &account.email, &account.password.0, account.data.as_ref()).await;
+    let outcome =
+        auth.supabase.auth().signup(context, &account.email, &account.password.0, account.data.as_ref()).await;
     match outcome.map_err(|error| refused("signup", error))? {
-        SignUp::Session(session) => answer(StatusCode::OK, &session),
+        SignUp::Session(session) => wish.grant(&session, context).await,
         SignUp::ConfirmationPending { user } => answer(StatusCode::ACCEPTED, &json!({"user": user})),
     }
 }
 
-/// `POST /auth/login`: a session in Supabase's token shape.
-pub async fn login(supabase: &Supabase, request: Request, context: &Context) -> Result<Response, Problem> {
+/// `POST /auth/login`: a session in Supabase's token shape, with `?session=cookie` as a cookie.
+pub async fn login(auth: &Auth, request: Request, context: &Context) -> Result<Response, Problem> {
     let address = request.extensions().get::<ClientAddress>().copied();
+    let wish = Wish::of(auth, &request)?;
     let credentials: Credentials = read(request, context).await?;
     check_address(&credentials.email)?;
     check_secret("/password", &credentials.password)?;
     attempts::count(context, &credentials.email, address).await?;
-    let session = supabase.auth().sign_in_with_password(context, &credentials.email, &credentials.password.0).await;
-    answer(StatusCode::OK, &session.map_err(|error| refused("login", error))?)
+    let supabase = auth.supabase.auth();
+    let session = supabase.sign_in_with_password(context, &credentials.email, &credentials.password.0).await;
+    wish.grant(&session.map_err(|error| refused("login", error))?, context).await
 }
 
 /// `POST /auth/refresh`: the next session.
-pub async fn refresh(supabase: &Supabase, request: Request, context: &Context) -> Result<Response, Problem> {
+pub async fn refresh(auth: &Auth, request: Request, context: &Context) -> Result<Response, Problem> {
     let token: RefreshToken = read(request, context).await?;
     check_secret("/refresh_token", &token.refresh_token)?;
-    let session = supabase.auth().refresh(context, &token.refresh_token.0).await;
+    let session = auth.supabase.auth().refresh(context, &token.refresh_token.0).await;
     answer(StatusCode::OK, &session.map_err(|error| refused("refresh", error))?)
 }
 

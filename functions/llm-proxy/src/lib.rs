@@ -83,7 +83,7 @@ impl Function for LlmProxy {
         if !ROUTES.contains(&request.uri().path()) {
             return Err(kinds::NOT_FOUND.into());
         }
-        let caller = self.authenticator.authenticate(request.headers(), context).await?;
+        let caller = self.authenticator.authenticate(Sent::with(&request), context).await?;
         self.handle(request, &caller, context).await
     }
 }

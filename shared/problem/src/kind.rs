@@ -41,6 +41,8 @@ registry! {
         "Check both; the answer is the same for an unknown address.";
     PERMISSION_DENIED = 403 "permission-denied" "The credential does not allow this"
         "Ask an owner or admin of the organization for the permission.";
+    FORGED_REQUEST = 403 "csrf-refused" "The request may come from another site"
+        "With the session cookie, send `x-csrf-token` (from `GET /auth/csrf`) from a page of the edge's or an allowed origin.";
     INSUFFICIENT_SCOPE = 403 "insufficient-scope" "The credential lacks a scope"
         "Use a credential with the scope named in `WWW-Authenticate`.";
     NOT_FOUND = 404 "not-found" "There is nothing here"

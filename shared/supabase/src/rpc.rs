@@ -107,6 +107,9 @@ pub const ROTATE_KEY: Rpc = Rpc { name: "rotate_key", role: DatabaseRole::Authen
 pub const TOUCH_KEYS: Rpc = Rpc { name: "touch_keys", role: DatabaseRole::ServiceRole, idempotent: true };
 /// Whose rights changed lately. As the edge: it asks for all callers at once.
 pub const AUTHZ_CHANGES: Rpc = Rpc { name: "authz_changes", role: DatabaseRole::ServiceRole, idempotent: true };
+/// Claims the right to get a session's next tokens, for one caller at a time. As the edge: the user has a cookie.
+pub const CLAIM_SESSION_REFRESH: Rpc =
+    Rpc { name: "claim_session_refresh", role: DatabaseRole::ServiceRole, idempotent: false };
 /// Begins a cookie session. As the edge: the user has a cookie and no token.
 pub const CREATE_SESSION: Rpc = Rpc { name: "create_session", role: DatabaseRole::ServiceRole, idempotent: false };
 /// A cookie session by its digest. As the edge: nobody has proved who they are yet.
@@ -165,6 +168,7 @@ pub const RPCS: &[Rpc] = &[
     ROTATE_KEY,
     TOUCH_KEYS,
     AUTHZ_CHANGES,
+    CLAIM_SESSION_REFRESH,
     CREATE_SESSION,
     FIND_SESSION,
     REPLACE_SESSION,

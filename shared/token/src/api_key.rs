@@ -5,13 +5,13 @@
 
 use std::fmt;
 
-use base64::Engine;
-use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
 use hmac::{Hmac, Mac};
 use platform::Entropy;
 use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret, SecretBox, SecretString};
 use sha2::Sha256;
+
+use crate::secret_bytes;
 
 /// What every API key begins with.
 pub const PREFIX: &str = "qlp_";
@@ -94,10 +94,7 @@ impl<'a> ApiKey<'a> {
 impl Pepper {
     /// Reads a pepper of at least 32 bytes in hexadecimal or base64.
     pub fn parse(text: &str) -> Option<Self> {
-        let bytes = from_hex(text).or_else(|| {
-            let engines = [&STANDARD, &STANDARD_NO_PAD, &URL_SAFE, &URL_SAFE_NO_PAD];
-            engines.into_iter().find_map(|engine| engine.decode(text).ok())
-        })?;
+        let bytes = secret_bytes::parse(text)?;
         (bytes.len() >= MIN_PEPPER_BYTES).then(|| Self(SecretBox::from(bytes)))
     }
 
@@ -137,13 +134,6 @@ fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(u32::MAX, fold)
 }
 
-fn from_hex(text: &str) -> Option<Vec<u8>> {
-    if !text.len().is_multiple_of(2) || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-        return None;
-    }
-    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok()).collect()
-}
-
 /// Without the secret part.
 impl fmt::Debug for ApiKey<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -165,6 +155,8 @@ impl Clone for Pepper {
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
     use platform::fakes::SeededEntropy;
     use proptest::prelude::*;
 

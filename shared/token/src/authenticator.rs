@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use hmac::{Hmac, Mac};
 use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
-use platform::{Context, PublicKey, Timestamp};
+use http::request::Parts;
+use platform::{Context, PublicKey, Request, Timestamp};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
 use supabase::Supabase;
@@ -13,13 +14,13 @@ use crate::api_key::ApiKey;
 use crate::api_keys::ApiKeys;
 use crate::authz_changes::AuthzChanges;
 use crate::claims::Claims;
-use crate::credential::{Credential, bearer_token};
+use crate::credential::{Credential, bearer_token, has_session_cookie, session_cookie};
 use crate::jwks_source::JwksSource;
 use crate::jws::{Algorithm, Jws};
 use crate::key_set::{KeySet, algorithm_of};
 use crate::remote_keys::RemoteKeys;
 use crate::verified_tokens::{Signer, Verified, VerifiedTokens};
-use crate::{Config, Jwks, Principal, Reason, Refusal};
+use crate::{Config, Jwks, Method, Principal, Reason, Refusal, Sessions};
 
 const RETRY_AFTER_HOST_FAILURE: Duration = Duration::from_secs(5);
 
@@ -30,6 +31,38 @@ pub struct Authenticator {
     verified: VerifiedTokens,
     api_keys: Option<ApiKeys>,
     changes: Option<Arc<AuthzChanges>>,
+    sessions: Option<Sessions>,
+}
+
+/// What of a request tells who sent it.
+#[derive(Debug, Clone, Copy)]
+pub struct Sent<'a> {
+    /// The method: a session's cookie alone changes nothing.
+    pub method: &'a http::Method,
+    /// The headers.
+    pub headers: &'a HeaderMap,
+}
+
+impl<'a> Sent<'a> {
+    /// What the head of a request tells.
+    pub fn of(head: &'a Parts) -> Self {
+        Self { method: &head.method, headers: &head.headers }
+    }
+
+    /// What `request` tells.
+    pub fn with(request: &'a Request) -> Self {
+        Self { method: request.method(), headers: request.headers() }
+    }
+
+    /// Whether there is a session cookie, whatever it is worth.
+    pub fn has_session_cookie(self) -> bool {
+        has_session_cookie(self.headers)
+    }
+
+    /// The value of the session cookie, if there is exactly one.
+    pub fn session_cookie(self) -> Option<&'a str> {
+        session_cookie(self.headers)
+    }
 }
 
 /// Who is calling, and what they called with.
@@ -54,14 +87,21 @@ impl Authenticator {
         };
         let api_keys = config.api_keys.as_ref().map(ApiKeys::new);
         let changes = config.project.clone().map(|project| AuthzChanges::new(Supabase::new(project)));
-        Self { config, keys, verified: VerifiedTokens::new(), api_keys, changes }
+        let sessions = config.sessions.clone().map(Sessions::new);
+        Self { config, keys, verified: VerifiedTokens::new(), api_keys, changes, sessions }
     }
 
-    /// Who sent these headers. A credential that is present and bad is refused, whatever else would be let in.
-    pub async fn authenticate(&self, headers: &HeaderMap, context: &Context) -> Result<Caller, Refusal> {
-        let caller = match Credential::of(headers)? {
-            Credential::AccessToken(token) => self.access_token(token, headers, context).await,
+    /// The sessions of browsers, if this edge has any.
+    pub fn sessions(&self) -> Option<&Sessions> {
+        self.sessions.as_ref()
+    }
+
+    /// Who sent this. A credential that is present and bad is refused, whatever else would be let in.
+    pub async fn authenticate(&self, sent: Sent<'_>, context: &Context) -> Result<Caller, Refusal> {
+        let caller = match Credential::of(sent.headers)? {
+            Credential::AccessToken(token) => self.access_token(token, sent.headers, context).await,
             Credential::ApiKey(key) => self.api_key(key, context).await,
+            Credential::Session(cookie) => self.session(cookie, sent, context).await,
         };
         caller.inspect_err(|refusal| tracing::info!(reason = %refusal, "a credential was refused"))
     }
@@ -73,6 +113,25 @@ impl Authenticator {
     }
 
     async fn access_token(&self, token: &str, headers: &HeaderMap, context: &Context) -> Result<Caller, Refusal> {
+        let principal = self.user(token, context).await?;
+        Ok(Caller { principal, authorization: headers.get(AUTHORIZATION).cloned() })
+    }
+
+    /// The user behind a cookie. Tokens that no longer say what holds are replaced on the way.
+    async fn session(&self, cookie: &str, sent: Sent<'_>, context: &Context) -> Result<Caller, Refusal> {
+        let sessions = self.sessions.as_ref().ok_or(Reason::UnknownSession)?;
+        sessions.check_origin(cookie, sent.method, sent.headers)?;
+        let mut held = sessions.access_token(cookie, None, context).await?;
+        let mut user = self.user(held.access_token(), context).await;
+        if matches!(user, Err(Refusal::Invalid(Reason::Superseded | Reason::UnknownKey))) {
+            held = sessions.access_token(cookie, Some(held.access_token()), context).await?;
+            user = self.user(held.access_token(), context).await;
+        }
+        let principal = Principal { method: Method::Session, ..Principal::clone(&*user?) };
+        Ok(Caller { principal: Arc::new(principal), authorization: held.authorization() })
+    }
+
+    async fn user(&self, token: &str, context: &Context) -> Result<Arc<Principal>, Refusal> {
         let principal = match self.recall(token, context) {
             Some(principal) => principal,
             None => self.verify_and_remember(token, context).await?,
@@ -82,7 +141,7 @@ impl Authenticator {
         {
             return Err(Reason::Superseded.into());
         }
-        Ok(Caller { principal, authorization: headers.get(AUTHORIZATION).cloned() })
+        Ok(principal)
     }
 
     /// A token seen before, unless its key was withdrawn.

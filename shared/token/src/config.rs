@@ -4,8 +4,8 @@ use platform::{Configuration, ConfigurationError, Variables};
 use secrecy::{ExposeSecret, SecretString};
 use url::{Host, Url};
 
-use crate::KeySet;
 use crate::api_key::{Environment, Pepper};
+use crate::{KeySet, SessionConfig, SessionKey};
 
 /// RFC 7518 section 3.2: "A key of the same size as the hash output […] or larger MUST be used".
 const MIN_SECRET_BYTES: usize = 32;
@@ -23,6 +23,8 @@ pub struct Config {
     pub hs256_secret: Option<SecretString>,
     /// How API keys are looked up. They are refused without it.
     pub api_keys: Option<ApiKeyConfig>,
+    /// How cookie sessions are kept. Their cookies are refused without it.
+    pub sessions: Option<SessionConfig>,
     /// The project that knows whose rights have changed. Without it what a token says counts until it ends.
     pub project: Option<supabase::Config>,
 }
@@ -55,7 +57,7 @@ impl ApiKeyConfig {
 impl Config {
     /// Reads `SUPABASE_URL`, from which issuer and key URL follow, and what may replace them: `SUPABASE_JWT_ISSUER`,
     /// `SUPABASE_JWT_AUDIENCE`, `SUPABASE_JWKS_URL`, `SUPABASE_JWKS`, `SUPABASE_JWT_SECRET` (legacy HS256). With
-    /// `API_KEY_PEPPER` also the project's keys.
+    /// `API_KEY_PEPPER` also the project's keys, with `SESSION_KEY` cookie sessions for pages of `ALLOWED_ORIGINS`.
     pub async fn read(configuration: &mut Configuration<'_>) -> Option<Self> {
         let url = configuration.url("SUPABASE_URL").await;
         let issuer = configuration.optional("SUPABASE_JWT_ISSUER").await;
@@ -66,7 +68,8 @@ impl Config {
         let audience = audience.unwrap_or_else(|| "authenticated".to_owned());
         let api_keys = read_api_keys(configuration).await;
         let project = Some(supabase::Config::read(configuration).await?);
-        Some(Self { issuer: issuer?, audience, jwks: jwks?, hs256_secret, api_keys, project })
+        let sessions = read_sessions(configuration).await;
+        Some(Self { issuer: issuer?, audience, jwks: jwks?, hs256_secret, api_keys, sessions, project })
     }
 
     /// Reads the configuration alone.
@@ -110,6 +113,16 @@ async fn read_api_keys(configuration: &mut Configuration<'_>) -> Option<ApiKeyCo
         return configuration.fault("API_KEY_PEPPER", "must be at least 32 bytes in hexadecimal or base64");
     };
     Some(ApiKeyConfig { pepper, supabase: supabase::Config::read(configuration).await? })
+}
+
+async fn read_sessions(configuration: &mut Configuration<'_>) -> Option<SessionConfig> {
+    let key = configuration.optional_secret("SESSION_KEY").await?;
+    let Some(key) = SessionKey::parse(key.expose_secret()) else {
+        return configuration.fault("SESSION_KEY", "must be 32 bytes in hexadecimal or base64");
+    };
+    let origins = configuration.optional("ALLOWED_ORIGINS").await.unwrap_or_default();
+    let origins = origins.split(',').map(|origin| origin.trim().to_owned()).filter(|origin| !origin.is_empty());
+    Some(SessionConfig { key, supabase: supabase::Config::read(configuration).await?, origins: origins.collect() })
 }
 
 fn is_loopback(url: &Url) -> bool {

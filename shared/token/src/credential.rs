@@ -2,9 +2,9 @@ use http::HeaderMap;
 use http::header::{AUTHORIZATION, COOKIE, HeaderValue};
 use memchr::memchr3;
 
+use crate::sessions::COOKIE as SESSION_COOKIE;
 use crate::{Reason, Refusal, api_key};
 
-const SESSION_COOKIE: &str = "__Host-qlp_session";
 const API_KEY_HEADER: &str = "x-api-key";
 
 /// The one credential that a request carries.
@@ -12,6 +12,8 @@ const API_KEY_HEADER: &str = "x-api-key";
 pub(crate) enum Credential<'a> {
     AccessToken(&'a str),
     ApiKey(&'a str),
+    /// The value of the session cookie.
+    Session(&'a str),
 }
 
 impl<'a> Credential<'a> {
@@ -19,20 +21,21 @@ impl<'a> Credential<'a> {
     pub(crate) fn of(headers: &'a HeaderMap) -> Result<Self, Refusal> {
         let mut authorization = headers.get_all(AUTHORIZATION).iter();
         let mut api_keys = headers.get_all(API_KEY_HEADER).iter();
-        let (bearer, api_key, session) = (authorization.next(), api_keys.next(), has_session_cookie(headers));
-        let sent = [bearer.is_some(), api_key.is_some(), session].into_iter().filter(|sent| *sent).count();
-        if sent > 1 || authorization.next().is_some() || api_keys.next().is_some() {
+        let mut sessions = session_cookies(headers);
+        let (bearer, api_key, session) = (authorization.next(), api_keys.next(), sessions.next());
+        let sent = [bearer.is_some(), api_key.is_some(), session.is_some()].into_iter().filter(|sent| *sent).count();
+        if sent > 1 || authorization.next().is_some() || api_keys.next().is_some() || sessions.next().is_some() {
             return Err(Reason::SeveralCredentials.into());
         }
-        match (bearer, api_key) {
-            (Some(header), _) => {
+        match (bearer, api_key, session) {
+            (Some(header), ..) => {
                 let token = bearer_token(header).ok_or(Reason::NotBearer)?;
                 let is_api_key = token.starts_with(api_key::PREFIX);
                 Ok(if is_api_key { Self::ApiKey(token) } else { Self::AccessToken(token) })
             }
-            (None, Some(header)) => Ok(Self::ApiKey(header.to_str().map_err(|_| Reason::MalformedApiKey)?)),
-            (None, None) if session => Err(Reason::UnknownSession.into()),
-            (None, None) => Err(Refusal::Missing),
+            (None, Some(header), _) => Ok(Self::ApiKey(header.to_str().map_err(|_| Reason::MalformedApiKey)?)),
+            (None, None, Some(value)) => Ok(Self::Session(str::from_utf8(value).map_err(|_| Reason::UnknownSession)?)),
+            (None, None, None) => Err(Refusal::Missing),
         }
     }
 }
@@ -48,12 +51,26 @@ pub(crate) fn bearer_token(header: &HeaderValue) -> Option<&str> {
     if valid { str::from_utf8(token).ok() } else { None }
 }
 
-fn has_session_cookie(headers: &HeaderMap) -> bool {
+/// The values of all session cookies that were sent (RFC 6265bis section 5.8.3).
+fn session_cookies(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
     let pairs = headers.get_all(COOKIE).iter().flat_map(|header| header.as_bytes().split(|byte| *byte == b';'));
-    pairs.into_iter().any(|pair| {
-        let name = pair.split(|byte| *byte == b'=').next().unwrap_or_default();
-        name.trim_ascii() == SESSION_COOKIE.as_bytes()
+    pairs.filter_map(|pair| {
+        let mut parts = pair.splitn(2, |byte| *byte == b'=');
+        let name = parts.next().unwrap_or_default().trim_ascii();
+        (name == SESSION_COOKIE.as_bytes()).then(|| parts.next().unwrap_or_default().trim_ascii())
     })
+}
+
+/// Whether a session cookie was sent.
+pub(crate) fn has_session_cookie(headers: &HeaderMap) -> bool {
+    session_cookies(headers).next().is_some()
+}
+
+/// The value of the session cookie, whatever else was sent; `None` unless there is exactly one.
+pub(crate) fn session_cookie(headers: &HeaderMap) -> Option<&str> {
+    let mut sessions = session_cookies(headers);
+    let first = sessions.next()?;
+    if sessions.next().is_some() { None } else { str::from_utf8(first).ok() }
 }
 
 #[cfg(test)]
@@ -118,9 +135,22 @@ mod tests {
     }
 
     #[test]
-    fn a_session_cookie_alone_is_refused_and_does_not_count_as_nothing() {
-        for value in ["__Host-qlp_session=x", "a=b;__Host-qlp_session=", "__Host-qlp_session"] {
-            assert_eq!(refusal(&[("cookie", value)]), Reason::UnknownSession.into());
+    fn a_session_cookie_is_found_among_others_and_an_empty_one_does_not_count_as_nothing() {
+        for (header, value) in [
+            ("__Host-qlp_session=x", "x"),
+            ("a=b; __Host-qlp_session=x=y ; c=d", "x=y"),
+            ("a=b;__Host-qlp_session=", ""),
+            ("__Host-qlp_session", ""),
+        ] {
+            assert_eq!(Credential::of(&headers(&[("cookie", header)])), Ok(Credential::Session(value)));
+        }
+    }
+
+    #[test]
+    fn two_session_cookies_are_refused() {
+        let cookie = ("cookie", "__Host-qlp_session=x");
+        for pairs in [&[("cookie", "__Host-qlp_session=x; __Host-qlp_session=x")][..], &[cookie, cookie]] {
+            assert_eq!(refusal(pairs), Reason::SeveralCredentials.into());
         }
     }
 

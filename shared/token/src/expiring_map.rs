@@ -39,6 +39,10 @@ impl<K: Hash + Eq + Clone, V> ExpiringMap<K, V> {
         self.entries.insert(key, Entry { order: self.inserted, since: now, until, value });
     }
 
+    pub(crate) fn remove(&mut self, key: &K) {
+        self.entries.remove(key);
+    }
+
     fn make_room(&mut self, now: Timestamp) {
         self.entries.retain(|_, entry| now < entry.until);
         if self.entries.len() >= self.capacity {

@@ -18,6 +18,8 @@ mod principal;
 mod reason;
 mod refusal;
 mod remote_keys;
+mod secret_bytes;
+mod sessions;
 mod strict_json;
 mod verified_tokens;
 #[cfg(test)]
@@ -25,9 +27,10 @@ mod wycheproof;
 
 pub mod api_key;
 
-pub use authenticator::{Authenticator, Caller};
+pub use authenticator::{Authenticator, Caller, Sent};
 pub use config::{ApiKeyConfig, Config, Jwks};
 pub use key_set::{KeySet, KeySetError};
 pub use principal::{Method, Principal, Role, SCOPES, Tier};
 pub use reason::Reason;
 pub use refusal::Refusal;
+pub use sessions::{Begun, Device, Held, SessionConfig, SessionKey, Sessions};

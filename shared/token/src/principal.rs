@@ -73,6 +73,8 @@ pub enum Method {
     AccessToken,
     /// An API key of this edge.
     ApiKey,
+    /// A browser's cookie.
+    Session,
 }
 
 impl Role {

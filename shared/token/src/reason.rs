@@ -9,7 +9,7 @@ pub enum Reason {
     /// Another scheme, no token, or more than one space.
     #[error("the Authorization header is not `Bearer <token>`")]
     NotBearer,
-    /// A session cookie, which this edge has not issued.
+    /// A session cookie that stands for no session, or for one that has ended.
     #[error("the session cookie is not known")]
     UnknownSession,
     /// Over 8 KiB in all, or over 1 KiB of decoded header.

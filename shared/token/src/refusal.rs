@@ -15,6 +15,9 @@ pub enum Refusal {
     /// A credential was sent and is not valid: 401. It never falls back to a weaker one.
     #[error("{0}")]
     Invalid(Reason),
+    /// A cookie came with an unsafe request that another site may have made: 403.
+    #[error("the request may come from another site")]
+    ForgedRequest,
     /// The credential is valid and lacks this scope: 403.
     #[error("the credential lacks the scope {0}")]
     InsufficientScope(&'static str),
@@ -43,6 +46,7 @@ impl From<Refusal> for Problem {
                 WWW_AUTHENTICATE,
                 r#"Bearer realm="qlp-edge", error="invalid_token", error_description="The credential is not valid""#,
             ),
+            Refusal::ForgedRequest => Problem::new(kinds::FORGED_REQUEST),
             Refusal::InsufficientScope(scope) => Problem::new(kinds::INSUFFICIENT_SCOPE)
                 .detail(format!("The credential lacks the scope `{scope}`."))
                 .header(

@@ -33,7 +33,7 @@ impl Edge {
 
     fn try_with(&self, epoch: u64) -> Result<u64, Refusal> {
         let headers = bearer(&self.token(epoch));
-        let caller = self.host.block_on(self.authenticator.authenticate(&headers, &self.host.context()))?;
+        let caller = self.host.block_on(self.authenticator.authenticate(sent(&headers), &self.host.context()))?;
         Ok(caller.principal.authz_epoch)
     }
 

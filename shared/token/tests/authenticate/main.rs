@@ -5,5 +5,6 @@
 mod api_keys;
 mod authz_changes;
 mod issuer_keys;
+mod sessions;
 mod support;
 mod tokens;

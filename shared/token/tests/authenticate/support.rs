@@ -11,7 +11,7 @@ use platform::fakes::Host;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use signature::PureRust;
-use token::{Authenticator, Caller, Config, Jwks, Refusal};
+use token::{Authenticator, Caller, Config, Jwks, Refusal, Sent};
 
 pub const USER: &str = "00000000-0000-4000-8000-000000000001";
 pub const ISSUER: &str = "https://x.supabase.co/auth/v1";
@@ -90,6 +90,7 @@ pub fn config(jwks: Jwks) -> Config {
         jwks,
         hs256_secret: None,
         api_keys: None,
+        sessions: None,
         project: None,
     }
 }
@@ -120,5 +121,10 @@ pub fn header(name: &'static str, value: &str) -> HeaderMap {
 /// Authenticates on a host of its own.
 pub fn authenticate(authenticator: &Authenticator, token: &str) -> Result<Caller, Refusal> {
     let host = Host::new();
-    host.block_on(authenticator.authenticate(&bearer(token), &context(&host)))
+    host.block_on(authenticator.authenticate(sent(&bearer(token)), &context(&host)))
+}
+
+/// What a `POST` with these headers tells.
+pub fn sent(headers: &HeaderMap) -> Sent<'_> {
+    Sent { method: &http::Method::POST, headers }
 }

@@ -119,7 +119,7 @@ fn nobody_changes_protected_columns(cluster: &Cluster) {
         "update public.user_sessions set expires_at = now()",
         "select digest from public.user_sessions",
         "select csrf_digest from public.user_sessions",
-        "select refresh_token from public.user_sessions",
+        "select tokens from public.user_sessions",
         "update public.api_keys set replaced_by = null",
         "update public.api_keys set allowed_cidrs = '{}'",
         "update public.api_keys set last_used_at = now()",

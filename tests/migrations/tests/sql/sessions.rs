@@ -13,6 +13,7 @@ pub const TESTS: &[Test] = &[
     ("a_session_that_is_unknown_revoked_expired_or_of_a_banned_user_is_answered_alike", gone),
     ("a_session_is_replaced_by_whoever_knows_its_version", replacing),
     ("of_many_tabs_that_refresh_at_once_one_wins", at_once),
+    ("the_next_tokens_are_got_by_one_at_a_time", claiming),
     ("users_see_and_revoke_their_own_sessions_and_no_secret_of_them", own),
     ("a_family_ends_alone_and_all_sessions_together", ending),
     ("what_is_no_session_is_named", wrong_arguments),
@@ -31,7 +32,7 @@ fn finding(cluster: &Cluster) {
         ("user_id", json!(cluster.developer)),
         ("csrf_digest", json!("ab".repeat(32))),
         // 400 bytes: PostgreSQL breaks lines after 76 characters of base64.
-        ("refresh_token", json!(long_token())),
+        ("tokens", json!(long_token())),
         ("version", json!(1)),
     ];
     for (field, value) in expected {
@@ -58,7 +59,7 @@ fn gone(cluster: &Cluster) {
     for digest in digests.iter().chain([&new_digest()]) {
         assert_eq!(find(cluster, digest), json!({}));
     }
-    let replacement = json!({ "id": id, "version": 1, "refresh_token": "bmV3" });
+    let replacement = json!({ "id": id, "version": 1, "tokens": "bmV3" });
     assert_eq!(cluster.refusal(As::Service, "replace_session", &replacement).0, "PT404");
     let another = payload(user, &new_digest(), &json!({}));
     assert_eq!(cluster.refusal(As::Service, "create_session", &another), ("PT404".into(), "user_id".into()));
@@ -68,16 +69,16 @@ fn replacing(cluster: &Cluster) {
     let (first, second) = (new_digest(), new_digest());
     let id = begin(cluster, cluster.developer, &first, &json!({}))["id"].clone();
     let replace = |more: Value| {
-        let mut payload = json!({ "id": id, "refresh_token": "bmV3" });
+        let mut payload = json!({ "id": id, "tokens": "bmV3" });
         payload.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         cluster.call(As::Service, "replace_session", &payload).unwrap()
     };
     assert_eq!(replace(json!({ "version": 1 })), json!({ "replaced": true, "version": 2 }));
-    assert_eq!(find(cluster, &first)["refresh_token"], "bmV3");
+    assert_eq!(find(cluster, &first)["tokens"], "bmV3");
     assert_eq!(find(cluster, &first)["csrf_digest"], "ab".repeat(32), "what is not given stays");
-    let late = json!({ "version": 1, "refresh_token": "bGF0ZQ==" });
+    let late = json!({ "version": 1, "tokens": "bGF0ZQ==" });
     assert_eq!(replace(late), json!({ "replaced": false, "version": 2 }));
-    assert_eq!(find(cluster, &first)["refresh_token"], "bmV3", "whoever was late has changed nothing");
+    assert_eq!(find(cluster, &first)["tokens"], "bmV3", "whoever was late has changed nothing");
     let more = json!({ "version": 2, "digest": second, "csrf_digest": "cd".repeat(32), "address": "2001:db8::1" });
     assert_eq!(replace(more)["replaced"], true);
     assert_eq!(find(cluster, &first), json!({}), "another cookie");
@@ -90,7 +91,7 @@ fn at_once(cluster: &Cluster) {
     let answers: Vec<Value> = thread::scope(|scope| {
         let tabs: Vec<_> = (0..8)
             .map(|_| {
-                let payload = json!({ "id": id, "version": 1, "refresh_token": "bmV3" });
+                let payload = json!({ "id": id, "version": 1, "tokens": "bmV3" });
                 scope.spawn(move || cluster.call(As::Service, "replace_session", &payload).unwrap())
             })
             .collect();
@@ -98,6 +99,22 @@ fn at_once(cluster: &Cluster) {
     });
     assert_eq!(answers.iter().filter(|answer| answer["replaced"] == true).count(), 1);
     assert!(answers.iter().all(|answer| answer["version"] == 2));
+}
+
+fn claiming(cluster: &Cluster) {
+    let digest = new_digest();
+    let id = begin(cluster, cluster.developer, &digest, &json!({}))["id"].clone();
+    let claim = |version: i32| {
+        let payload = json!({ "id": id, "version": version });
+        cluster.call(As::Service, "claim_session_refresh", &payload).unwrap()["claimed"].clone()
+    };
+    assert_eq!([claim(2), claim(1), claim(1)], [false, true, false]);
+    let lapse = "update public.user_sessions set refreshing_until = now() - interval '1 s' where id = $1::text::uuid";
+    cluster.superuser("postgres").execute(lapse, &[&id.as_str()]).unwrap();
+    assert_eq!([claim(1), claim(1)], [true, false], "whoever was at it has died");
+    let next = json!({ "id": id, "version": 1, "tokens": "bmV3" });
+    cluster.call(As::Service, "replace_session", &next).unwrap();
+    assert_eq!([claim(1), claim(2)], [false, true]);
 }
 
 fn own(cluster: &Cluster) {
@@ -154,9 +171,9 @@ fn wrong_arguments(cluster: &Cluster) {
         ("user_id", json!(new_id()), "PT404"),
         ("digest", json!("abcd"), "PT422"),
         ("csrf_digest", json!(null), "PT422"),
-        ("refresh_token", json!("%%%"), "PT422"),
-        ("refresh_token", json!(""), "PT422"),
-        ("refresh_token", json!("AAAA".repeat(1366)), "PT422"),
+        ("tokens", json!("%%%"), "PT422"),
+        ("tokens", json!(""), "PT422"),
+        ("tokens", json!("AAAA".repeat(5462)), "PT422"),
         ("expires_at", json!(null), "PT422"),
         ("expires_at", json!("2020-01-01T00:00:00Z"), "PT422"),
         ("expires_at", json!("2999-01-01T00:00:00Z"), "PT422"),
@@ -205,7 +222,7 @@ fn begin(cluster: &Cluster, user: Uuid, digest: &str, more: &Value) -> Value {
 
 fn payload(user: Uuid, digest: &str, more: &Value) -> Value {
     let mut payload = json!({
-        "user_id": user, "digest": digest, "csrf_digest": "ab".repeat(32), "refresh_token": long_token(),
+        "user_id": user, "digest": digest, "csrf_digest": "ab".repeat(32), "tokens": long_token(),
         "expires_at": tomorrow(),
     });
     payload.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
