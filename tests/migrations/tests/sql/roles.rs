@@ -122,6 +122,12 @@ fn effect(cluster: &Cluster) {
     cluster.call(As::User(org.owner), "assign_role", &grant).unwrap();
     assert!(cluster.call(As::User(org.viewer), "list_audit", &of(org.id)).unwrap()["events"].is_array());
     assert_eq!(cluster.refusal(As::User(org.viewer), "list_audit", &of(other.id)), missing);
+    let seen = cluster.transaction(|transaction| {
+        become_(transaction, As::User(org.viewer));
+        let find = "select distinct org_id from public.audit_logs";
+        transaction.query(find, &[]).unwrap().iter().map(|row| row.get(0)).collect::<BTreeSet<Uuid>>()
+    });
+    assert!(seen.contains(&org.id) && !seen.contains(&other.id));
     let members = cluster.call(As::User(org.viewer), "list_members", &of(org.id)).unwrap();
     let viewer = members["members"].as_array().unwrap().iter().find(|m| m["user_id"] == json!(org.viewer)).unwrap();
     assert_eq!(viewer["extra_roles"], json!([{ "id": auditor, "name": "auditor" }]));
