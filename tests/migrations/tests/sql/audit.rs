@@ -375,7 +375,10 @@ fn listing(cluster: &Cluster) {
 
 fn filters(cluster: &Cluster) {
     let org = cluster.organization("audit-filters");
-    let event = |action: &str, actor: Uuid, day: &str| json!({ "id": new_id(), "org_id": org.id, "action": action, "actor_id": actor, "occurred_at": day });
+    let event = |action: &str, actor: Uuid, day: &str| {
+        let id = new_id();
+        json!({ "id": id, "org_id": org.id, "action": action, "actor_id": actor, "occurred_at": day })
+    };
     let events = [
         event("session.failed", org.owner, "2020-01-01T00:00:00Z"),
         event("session.created", org.owner, "2020-01-02T00:00:00Z"),
