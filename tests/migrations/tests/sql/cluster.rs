@@ -145,10 +145,7 @@ impl Cluster {
 
     /// The SQLSTATE and the detail with which a function of schema `api` refuses.
     pub fn refusal(&self, who: As, function: &str, payload: &Value) -> (String, String) {
-        match self.call(who, function, payload) {
-            Ok(answer) => panic!("{function}: {answer}"),
-            Err(error) => refusal(&error),
-        }
+        refusal(&self.call(who, function, payload).expect_err(function))
     }
 
     /// Runs `test` in a transaction of the role that serves requests, which is rolled back.
@@ -236,12 +233,8 @@ pub fn refusal(error: &postgres::Error) -> (String, String) {
 /// Waits until the server process `pid` waits for a lock of somebody else's.
 pub fn wait_until_blocked(observer: &mut Client, pid: i32) {
     let is_blocked = "select cardinality(pg_blocking_pids($1)) > 0";
-    for _ in 0..100_000 {
-        if observer.query_one(is_blocked, &[&pid]).unwrap().get(0) {
-            return;
-        }
-    }
-    panic!("process {pid} does not wait");
+    let waits = (0..100_000).any(|_| observer.query_one(is_blocked, &[&pid]).unwrap().get(0));
+    assert!(waits, "process {pid} does not wait");
 }
 
 /// 32 random bytes in hexadecimal.

@@ -8,8 +8,8 @@ insert into public.api_keys (org_id, user_id, name, digest, pepper_version, pref
 values (':org', ':owner', 'laptop', sha256('laptop'), 1, 'qlp_test_ab', '{llm}');
 
 insert into public.llm_usage (
-  id, request_id, user_id, org_id, alias, stream, status, input_tokens, output_tokens, cached_input_tokens, usage_source,
-  latency_ms, attempts, started_at
+  id, request_id, user_id, org_id, alias, stream, status, input_tokens, output_tokens, cached_input_tokens,
+  usage_source, latency_ms, attempts, started_at
 )
 values (gen_random_uuid(), 'r', ':owner', ':org', 'default', false, 'success', 1, 1, 0, 'none', 1, 1, '2020-01-01');
 

@@ -139,8 +139,8 @@ fn epochs(cluster: &Cluster) {
 
     cluster.call(owner, "change_member_role", &with(org.viewer, "role", json!("developer"))).unwrap();
     expect_raised("another role");
-    let wish = json!({ "org_id": org.id, "name": "auditor", "permissions": ["audit:read"] });
-    let role = cluster.call(owner, "create_role", &wish).unwrap()["id"].clone();
+    let new_role = json!({ "org_id": org.id, "name": "auditor", "permissions": ["audit:read"] });
+    let role = cluster.call(owner, "create_role", &new_role).unwrap()["id"].clone();
     cluster.call(owner, "assign_role", &with(org.viewer, "role_id", role.clone())).unwrap();
     expect_raised("one role more");
     cluster.transaction(|transaction| {

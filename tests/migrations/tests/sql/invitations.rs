@@ -183,7 +183,8 @@ fn at_once(cluster: &Cluster) {
 fn bounds(cluster: &Cluster) {
     let org = cluster.organization("invitation-bounds");
     let fill = "insert into public.organization_invitations (org_id, email, role, token_digest)
-                select $1, n || '@example.com', 'viewer', sha256(($1::uuid::text || n)::bytea) from generate_series(1, 200) n";
+                select $1, n || '@example.com', 'viewer', sha256(($1::uuid::text || n)::bytea)
+                from generate_series(1, 200) n";
     cluster.superuser("postgres").execute(fill, &[&org.id]).unwrap();
     let refused = invite(cluster, &org, "one-more@example.com", "viewer", &new_digest()).unwrap_err();
     assert_eq!(code(&refused), "PT409");

@@ -8,7 +8,7 @@ pub struct Row {
     pub insert: &'static str,
     pub update: &'static str,
     /// For each of owner, admin, developer, viewer, stranger, anonymous and service a word of four letters, for select,
-    /// insert, update and delete: `y` it works, `0` it finds no row, `x` it is refused, `-` it fails for another reason.
+    /// insert, update and delete: `y` it works, `0` it finds no row, `x` it is refused, `-` it fails otherwise.
     pub outcomes: &'static str,
 }
 

@@ -53,14 +53,17 @@ fn built_in(cluster: &Cluster) {
 
 fn no_wider(cluster: &Cluster) {
     let org = cluster.organization("no-wider");
-    let make = |user: Uuid, permissions: Value| json!({ "org_id": org.id, "name": format!("r{}", user.simple()), "permissions": permissions });
-    let wide = make(org.admin, json!(["organization:read", "organization:delete"]));
+    let wish = |user: Uuid, permissions: Value| {
+        let name = format!("r{}", user.simple());
+        json!({ "org_id": org.id, "name": name, "permissions": permissions })
+    };
+    let wide = wish(org.admin, json!(["organization:read", "organization:delete"]));
     assert_eq!(cluster.refusal(As::User(org.admin), "create_role", &wide), ("PT403".into(), "permissions".into()));
-    let narrow = make(org.admin, json!(["members:write", "audit:read"]));
+    let narrow = wish(org.admin, json!(["members:write", "audit:read"]));
     let made = cluster.call(As::User(org.admin), "create_role", &narrow).unwrap();
     assert_eq!(made["permissions"], json!(["audit:read", "members:write"]));
     for who in [org.developer, org.viewer] {
-        let refused = cluster.refusal(As::User(who), "create_role", &make(who, json!([])));
+        let refused = cluster.refusal(As::User(who), "create_role", &wish(who, json!([])));
         assert_eq!(refused, ("PT403".into(), "roles:write".into()));
     }
     // The same through the table.
@@ -75,8 +78,8 @@ fn no_wider(cluster: &Cluster) {
         assert_eq!(code(&refused), "42501", "{statement}");
     }
     // Nor does anybody narrow or delete what can do more than they can.
-    let wish = make(org.owner, json!(["organization:delete"]));
-    let owners = cluster.call(As::User(org.owner), "create_role", &wish).unwrap();
+    let wide = wish(org.owner, json!(["organization:delete"]));
+    let owners = cluster.call(As::User(org.owner), "create_role", &wide).unwrap();
     assert_eq!(
         cluster.refusal(As::User(org.admin), "delete_role", &json!({ "id": owners["id"] })),
         ("PT403".into(), "id".into())
@@ -122,6 +125,12 @@ fn effect(cluster: &Cluster) {
     cluster.call(As::User(org.owner), "assign_role", &grant).unwrap();
     assert!(cluster.call(As::User(org.viewer), "list_audit", &of(org.id)).unwrap()["events"].is_array());
     assert_eq!(cluster.refusal(As::User(org.viewer), "list_audit", &of(other.id)), missing);
+    let seen = cluster.transaction(|transaction| {
+        become_(transaction, As::User(org.viewer));
+        let find = "select distinct org_id from public.audit_logs";
+        transaction.query(find, &[]).unwrap().iter().map(|row| row.get(0)).collect::<BTreeSet<Uuid>>()
+    });
+    assert!(seen.contains(&org.id) && !seen.contains(&other.id));
     let members = cluster.call(As::User(org.viewer), "list_members", &of(org.id)).unwrap();
     let viewer = members["members"].as_array().unwrap().iter().find(|m| m["user_id"] == json!(org.viewer)).unwrap();
     assert_eq!(viewer["extra_roles"], json!([{ "id": auditor, "name": "auditor" }]));
