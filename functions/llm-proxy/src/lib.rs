@@ -43,7 +43,7 @@ use problem::{Problem, kinds};
 use secrecy::SecretString;
 use supabase::Supabase;
 use telemetry::RequestId;
-use token::Authenticator;
+use token::{Authenticator, Sent};
 
 use crate::call::Payer;
 use crate::catalog::Catalog;

@@ -231,6 +231,7 @@ fn variables(
         ("SUPABASE_PUBLISHABLE_KEY".to_owned(), supabase.publishable_key.clone()),
         ("SUPABASE_SECRET_KEY".to_owned(), supabase.secret_key.clone()),
         ("API_KEY_PEPPER".to_owned(), kept_secret(&options.state.join("api-key-pepper"))?),
+        ("SESSION_KEY".to_owned(), kept_secret(&options.state.join("session-key"))?),
     ]);
     if let Some(url) = simulator {
         variables.insert("LLM_SIMULATOR_URL".into(), url.into());

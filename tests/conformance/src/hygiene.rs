@@ -15,6 +15,7 @@ const ALLOWED: &[&str] = &[
     "retry-after",
     "retry-after-ms",
     "server-timing",
+    "set-cookie",
     "strict-transport-security",
     "transfer-encoding",
     "vary",

@@ -9,6 +9,7 @@ mod dependencies;
 mod faults;
 mod health;
 pub mod logs;
+mod sessions;
 mod stream;
 mod usage;
 
@@ -39,6 +40,7 @@ pub fn checks() -> Vec<(String, Check)> {
         ("dependencies", dependencies::CHECKS),
         ("faults", faults::CHECKS),
         ("health", health::CHECKS),
+        ("sessions", sessions::CHECKS),
         ("stream", stream::CHECKS),
         ("usage", usage::CHECKS),
     ];
