@@ -13,13 +13,17 @@ pub use answer::json;
 pub use function::{Function, segments};
 
 use http::Method;
-use http::header::{HeaderMap, HeaderValue, ORIGIN, X_CONTENT_TYPE_OPTIONS};
+use http::header::{HeaderMap, HeaderValue, ORIGIN, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS};
+use http::uri::Scheme;
 use platform::{Body, Configuration, ConfigurationError, Context, Request, Response, Variables};
 use problem::{Problem, kinds};
 use telemetry::{RequestId, TraceContext, X_REQUEST_ID};
 use tracing::Instrument as _;
 
 use crate::cors::Cors;
+
+/// A year, for this host (RFC 6797 section 6.1). Sent only over TLS, as its section 7.2 asks for.
+const HSTS: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
 /// The door in front of `F`, loaded once per instance.
 pub struct FrontDoor<F> {
@@ -58,6 +62,7 @@ impl<F: Function> FrontDoor<F> {
 
     async fn answer(&self, mut request: Request, id: &RequestId, context: &Context) -> Response {
         let origin = request.headers().get(ORIGIN).cloned();
+        let secure = request.uri().scheme() == Some(&Scheme::HTTPS);
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         if method == Method::HEAD {
             *request.method_mut() = Method::GET; // the host sends the head of the answer and not its body
@@ -68,6 +73,9 @@ impl<F: Function> FrontDoor<F> {
         };
         tracing::debug!(http.request.method = %method, url.path = path, http.response.status_code = response.status().as_u16());
         self.finish(response.headers_mut(), id, origin.as_ref());
+        if secure {
+            response.headers_mut().insert(STRICT_TRANSPORT_SECURITY, HSTS);
+        }
         response
     }
 
@@ -79,7 +87,8 @@ impl<F: Function> FrontDoor<F> {
         function.answer(request, context).await
     }
 
-    /// The headers that every answer carries.
+    /// The headers that every answer carries. No answer is a page, so that those about framing and scripts would say
+    /// nothing: what is no page must not be taken for one.
     fn finish(&self, headers: &mut HeaderMap, id: &RequestId, origin: Option<&HeaderValue>) {
         headers.insert(X_REQUEST_ID, id.header_value());
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -158,6 +167,18 @@ mod tests {
             (&"r-1".parse().unwrap(), &"nosniff".parse().unwrap())
         );
         assert_eq!(headers["access-control-allow-origin"], "https://app.test");
+        assert_eq!(headers["strict-transport-security"], "max-age=31536000");
+    }
+
+    #[test]
+    fn an_answer_without_tls_does_not_ask_for_it() {
+        let host = greeter();
+        let request = http::Request::get("http://127.0.0.1:8787/greeting").body(Body::empty()).unwrap();
+        let response = host.block_on(async {
+            let context = host.context();
+            FrontDoor::<Greeter>::load(&context).await.handle(request, &context).await
+        });
+        assert!(!response.headers().contains_key("strict-transport-security"));
     }
 
     #[test]

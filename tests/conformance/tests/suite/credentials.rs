@@ -1,3 +1,5 @@
+use std::time::Instant;
+
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64URL;
 use conformance::{Client, Rig, marker};
@@ -116,7 +118,7 @@ fn a_flood_of_forged_key_ids_causes_at_most_one_fetch(rig: &Rig) {
         Client::new(&edge.url).bearer(&rig.stack.demo.access_token).get("/auth/session").expect(200);
     }
     let parts: Vec<_> = rig.stack.demo.access_token.split('.').collect();
-    let before = jwks_fetches(rig);
+    let (before, began) = (jwks_fetches(rig), Instant::now());
     std::thread::scope(|scope| {
         for thread in 0..8 {
             let parts = &parts;
@@ -131,7 +133,9 @@ fn a_flood_of_forged_key_ids_causes_at_most_one_fetch(rig: &Rig) {
             });
         }
     });
-    assert!(jwks_fetches(rig) - before <= 1, "{} fetches", jwks_fetches(rig) - before);
+    // One per 30 seconds that have begun: on a busy machine the flood lasts longer than that.
+    let (fetches, allowed) = (jwks_fetches(rig) - before, 1 + began.elapsed().as_secs() / 30);
+    assert!(fetches <= allowed, "{fetches} fetches in {:?}", began.elapsed());
 }
 
 fn jwks_fetches(rig: &Rig) -> u64 {
