@@ -1,7 +1,8 @@
 use std::time::{Duration, SystemTime};
 
 use platform::{BoxFuture, Timestamp};
-use spin_sdk::time;
+
+use crate::sleep::sleep;
 
 /// The host's clock, and its timers, which are monotonic.
 pub(crate) struct Clock;
@@ -12,6 +13,6 @@ impl platform::Clock for Clock {
     }
 
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
-        Box::pin(time::sleep(duration))
+        Box::pin(sleep(duration))
     }
 }
