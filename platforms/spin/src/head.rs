@@ -36,11 +36,11 @@ pub(crate) fn fields(headers: &HeaderMap) -> Result<Fields, ErrorCode> {
     Fields::from_list(&pairs).map_err(|error| invalid(&error))
 }
 
-/// The headers as functions expect them.
-pub(crate) fn map(fields: Fields) -> Result<HeaderMap, ErrorCode> {
+/// The headers as functions expect them, as far as their names `are_wanted`.
+pub(crate) fn map(fields: &Fields, are_wanted: impl Fn(&str) -> bool) -> Result<HeaderMap, ErrorCode> {
     let pairs = fields.copy_all();
     let mut headers = HeaderMap::with_capacity(pairs.len());
-    for (name, value) in pairs {
+    for (name, value) in pairs.into_iter().filter(|(name, _)| are_wanted(name)) {
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(|error| invalid(&error))?;
         // The bytes are the header's own; nothing is copied.
         let value = HeaderValue::from_maybe_shared(Bytes::from(value)).map_err(|error| invalid(&error))?;

@@ -17,6 +17,8 @@ use crate::head;
 
 /// The caller's address and port. Spin adds it behind whatever the caller has sent under this name.
 const CLIENT_ADDRESS: &str = "spin-client-addr";
+/// What Spin tells of the route in the same way concerns no function.
+const SPIN: &str = "spin-";
 
 /// How much of a body is read at a time, in bytes.
 const CHUNK: usize = 16 * 1024;
@@ -44,7 +46,7 @@ pub(crate) fn request(request: types::Request) -> Result<Request, ErrorCode> {
     let method = Method::try_from(request.get_method()).map_err(|_| ErrorCode::HttpRequestMethodInvalid)?;
     let target = request.get_path_with_query().unwrap_or_else(|| "/".to_owned());
     let target = PathAndQuery::from_maybe_shared(target).map_err(|_| ErrorCode::HttpRequestUriInvalid)?;
-    let headers = head::map(request.get_headers())?;
+    let headers = head::map(&request.get_headers(), |name| name == CLIENT_ADDRESS || !name.starts_with(SPIN))?;
     let length = length(&headers);
     let none = match length {
         Some(length) => length == 0,
@@ -64,7 +66,7 @@ pub(crate) fn request(request: types::Request) -> Result<Request, ErrorCode> {
 /// The answer to a request with `method`.
 pub(crate) fn response(response: types::Response, method: &Method) -> Result<Response, ErrorCode> {
     let status = StatusCode::from_u16(response.get_status_code()).map_err(|_| ErrorCode::HttpProtocolError)?;
-    let mut headers = head::map(response.get_headers())?;
+    let mut headers = head::map(&response.get_headers(), |_| true)?;
     let length = length(&headers);
     let bodiless = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) || *method == Method::HEAD;
     head::strip(&mut headers);

@@ -19,6 +19,7 @@ use futures_util::task::AtomicWaker;
 use spin_sdk::wasip3::clocks::monotonic_clock::Mark;
 use spin_sdk::wasip3::wit_bindgen;
 
+use crate::clock;
 use crate::sleep::{self, Group};
 
 type Task = LocalBoxFuture<'static, ()>;
@@ -77,6 +78,7 @@ impl Tasks {
 
     /// Polls all tasks until none of them can go on, or one has completed and there is an output.
     fn turn<T>(&mut self, context: &mut Context<'_>, output: impl Fn() -> Option<T>) -> Poll<T> {
+        clock::go_on();
         self.waker.task.register(context.waker());
         for _ in 0..ROUNDS {
             let again = sleep::within(self.group, || self.round());
