@@ -184,8 +184,8 @@ mod tests {
             let (question, asked) = oneshot::channel();
             let (answer, answered) = oneshot::channel();
             spawn(async {
-                spawn(async { drop(question.send(20)) });
-                drop(answer.send(asked.await.unwrap() + 1));
+                spawn(async { question.send(20).unwrap() });
+                answer.send(asked.await.unwrap() + 1).unwrap();
             });
             answered.await.unwrap() * 2
         };
