@@ -5,7 +5,6 @@
 //! its tasks are one task for the SDK: they are polled here, in one turn, until none of them can go on.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeSet;
 use std::future::{Future, poll_fn};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -20,7 +19,7 @@ use spin_sdk::wasip3::clocks::monotonic_clock::Mark;
 use spin_sdk::wasip3::wit_bindgen;
 
 use crate::clock;
-use crate::sleep::{self, Group};
+use crate::sleep::{self, Sleepers};
 
 type Task = LocalBoxFuture<'static, ()>;
 
@@ -41,9 +40,9 @@ struct Tasks {
     /// Timers of the host among them.
     running: FuturesUnordered<Task>,
     waker: Arc<TurnWaker>,
-    group: Group,
+    sleepers: Rc<Sleepers>,
     /// When the timers of the host run out.
-    timers: Rc<RefCell<BTreeSet<Mark>>>,
+    timers: Rc<RefCell<Vec<Mark>>>,
 }
 
 /// Wakes the SDK's task; while that is polled, another round is enough.
@@ -73,7 +72,7 @@ impl Tasks {
     fn of(request: impl Future<Output = ()> + 'static) -> Self {
         let running = FuturesUnordered::new();
         running.push(Box::pin(request) as Task);
-        Self { running, waker: Arc::default(), group: sleep::new_group(), timers: Rc::default() }
+        Self { running, waker: Arc::default(), sleepers: Rc::default(), timers: Rc::default() }
     }
 
     /// Polls all tasks until none of them can go on, or one has completed and there is an output.
@@ -81,7 +80,7 @@ impl Tasks {
         clock::go_on();
         self.waker.task.register(context.waker());
         for _ in 0..ROUNDS {
-            let again = sleep::within(self.group, || self.round());
+            let again = Rc::clone(&self.sleepers).within(|| self.round());
             if let Some(output) = output() {
                 return Poll::Ready(output);
             }
@@ -115,16 +114,16 @@ impl Tasks {
 
     /// Sets a timer for the earliest sleeper, unless there is one that runs out before. Whether it has been set.
     fn set_timer(&mut self) -> bool {
-        let Some(deadline) = sleep::earliest(self.group) else { return false };
-        if self.timers.borrow().first().is_some_and(|set| *set <= deadline) {
+        let Some(deadline) = self.sleepers.earliest() else { return false };
+        if self.timers.borrow().iter().any(|set| *set <= deadline) {
             return false;
         }
         let at = deadline.min(sleep::after(LONGEST_TIMER));
-        self.timers.borrow_mut().insert(at);
-        let (timers, group) = (Rc::clone(&self.timers), self.group);
+        self.timers.borrow_mut().push(at);
+        let (timers, sleepers) = (Rc::clone(&self.timers), Rc::clone(&self.sleepers));
         self.running.push(Box::pin(async move {
-            sleep::wake_at(at, group).await;
-            timers.borrow_mut().remove(&at);
+            sleepers.wake_at(at).await;
+            timers.borrow_mut().retain(|set| *set != at);
         }));
         true
     }
