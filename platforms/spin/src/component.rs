@@ -2,13 +2,11 @@ use std::sync::OnceLock;
 
 use front_door::{FrontDoor, Function};
 use platform::Context;
-use spin_sdk::http::Request;
-use spin_sdk::wasip3::http::types::{ErrorCode, Response};
+use spin_sdk::wasip3::http::types::{ErrorCode, Request, Response};
 
 use crate::grants::Grants;
-use crate::task::attentive;
 use crate::variables::Variables;
-use crate::{inbound, log, outbound};
+use crate::{inbound, log, outbound, task};
 
 /// A function as a component: one `static`, which is loaded by an instance's first request.
 pub struct Component<F> {
@@ -21,17 +19,17 @@ struct Instance<F> {
     context: Context,
 }
 
-impl<F: Function> Component<F> {
+impl<F: Function + 'static> Component<F> {
     /// A component that may ask of its host what `grants` adds.
     pub const fn new(grants: fn(Grants) -> Grants) -> Self {
         Self { grants, instance: OnceLock::new() }
     }
 
     /// Answers `request`. An error would be a bare 500: every problem is rendered before.
-    pub async fn answer(&self, request: Request) -> Result<Response, ErrorCode> {
-        attentive(async {
+    pub async fn answer(&'static self, request: Request) -> Result<Response, ErrorCode> {
+        task::run(async {
             let Instance { door, context } = self.instance().await;
-            let response = door.handle(inbound::request(request), context).await;
+            let response = door.handle(inbound::request(request)?, context).await;
             outbound::response(response)
         })
         .await

@@ -1,6 +1,9 @@
 //! Headers on their way to the host.
 
-use http::header::{self, HeaderMap, HeaderName};
+use std::fmt::Display;
+
+use bytes::Bytes;
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use spin_sdk::wasip3::http::types::{ErrorCode, Fields};
 
 /// Headers about one connection, which never pass from one to the next (RFC 9110 section 7.6.1). The host refuses a whole
@@ -30,7 +33,24 @@ pub(crate) fn strip(headers: &mut HeaderMap) {
 pub(crate) fn fields(headers: &HeaderMap) -> Result<Fields, ErrorCode> {
     let pairs: Vec<_> =
         headers.iter().map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec())).collect();
-    Fields::from_list(&pairs).map_err(|error| ErrorCode::InternalError(Some(format!("a header: {error}"))))
+    Fields::from_list(&pairs).map_err(|error| invalid(&error))
+}
+
+/// The headers as functions expect them, as far as their names `are_wanted`.
+pub(crate) fn map(fields: &Fields, are_wanted: impl Fn(&str) -> bool) -> Result<HeaderMap, ErrorCode> {
+    let pairs = fields.copy_all();
+    let mut headers = HeaderMap::with_capacity(pairs.len());
+    for (name, value) in pairs.into_iter().filter(|(name, _)| are_wanted(name)) {
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|error| invalid(&error))?;
+        // The bytes are the header's own; nothing is copied.
+        let value = HeaderValue::from_maybe_shared(Bytes::from(value)).map_err(|error| invalid(&error))?;
+        headers.append(name, value);
+    }
+    Ok(headers)
+}
+
+fn invalid(error: &impl Display) -> ErrorCode {
+    ErrorCode::InternalError(Some(format!("a header: {error}")))
 }
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use http::header::CONTENT_LENGTH;
 use http::{Method, Uri};
 use platform::{Content, Request, Response, SendError};
-use spin_sdk::http::FromResponse as _;
 use spin_sdk::wasip3::http::client;
 use spin_sdk::wasip3::http::types::{self, ErrorCode, RequestOptions, Scheme};
 
@@ -26,8 +26,7 @@ impl platform::HttpClient for HttpClient {
         let method = request.method().clone();
         let request = outgoing(request)?;
         let response = client::send(request).await.map_err(failed)?;
-        let response = spin_sdk::http::Response::from_response(response).map_err(failed)?;
-        Ok(inbound::response(response, &method))
+        inbound::response(response, &method).map_err(failed)
     }
 }
 
@@ -67,7 +66,13 @@ fn scheme(uri: &Uri) -> Result<Scheme, SendError> {
     }
 }
 
+/// The timeouts of every request: made once, since setting them takes more calls of the host than a copy.
 fn options() -> RequestOptions {
+    static OPTIONS: OnceLock<RequestOptions> = OnceLock::new();
+    OPTIONS.get_or_init(timeouts).clone()
+}
+
+fn timeouts() -> RequestOptions {
     let nanoseconds = |duration: Duration| u64::try_from(duration.as_nanos()).ok();
     let options = RequestOptions::new();
     // They fail where a host knows no timeouts; then the callers' own deadlines remain.

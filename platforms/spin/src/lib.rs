@@ -25,6 +25,7 @@ mod log;
 mod outbound;
 #[cfg(feature = "probe")]
 mod probe;
+mod sleep;
 mod task;
 mod variables;
 

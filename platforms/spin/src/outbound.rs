@@ -12,6 +12,7 @@ use spin_sdk::wasip3::http::types::{self, ErrorCode, Trailers};
 use spin_sdk::wasip3::wit_bindgen::{FutureReader, FutureWriter, StreamReader, StreamResult, StreamWriter};
 use spin_sdk::wasip3::{wit_future, wit_stream};
 
+use crate::sleep::sleep;
 use crate::{head, task};
 
 /// How a body ends, for the host.
@@ -72,7 +73,7 @@ async fn write_all(bytes: Bytes, mut writer: StreamWriter<u8>, end: FutureWriter
 /// Passes the chunks on. When nobody reads any more the stream is dropped, and with it what it comes from; a stream that
 /// breaks is a broken body.
 async fn write_chunks(mut stream: ByteStream, mut writer: StreamWriter<u8>, end: FutureWriter<End>) {
-    let mut look = Box::pin(spin_sdk::time::sleep(LOOK_EVERY));
+    let mut look = sleep(LOOK_EVERY);
     loop {
         match select(stream.next(), &mut look).await {
             Either::Left((Some(Ok(chunk)), _)) => {
@@ -85,7 +86,7 @@ async fn write_chunks(mut stream: ByteStream, mut writer: StreamWriter<u8>, end:
             }
             Either::Left((None, _)) => return finish(writer, end, Ok(None)).await,
             Either::Right(_) => {
-                look.set(spin_sdk::time::sleep(LOOK_EVERY));
+                look = sleep(LOOK_EVERY);
                 // A write of nothing tells whether the reader is still there.
                 if writer.write(Vec::new()).await.0 == StreamResult::Dropped {
                     return;
