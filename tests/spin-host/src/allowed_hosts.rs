@@ -31,6 +31,14 @@ impl AllowedHosts {
         patterns.into_iter().map(Pattern::parse).collect::<Result<_, _>>().map(Self)
     }
 
+    /// The components of the same application that are named among them.
+    pub fn neighbours(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter_map(|pattern| match &pattern.host {
+            Host::Exactly(host) => neighbour(host),
+            Host::Any | Host::Below(_) => None,
+        })
+    }
+
     /// Whether a request to `uri` may leave.
     pub fn allow(&self, uri: &Uri) -> bool {
         let (Some(scheme), Some(host)) = (uri.scheme_str(), uri.host()) else { return false };
@@ -38,6 +46,11 @@ impl AllowedHosts {
         let host = host.to_ascii_lowercase();
         self.0.iter().any(|pattern| pattern.allows(scheme, &host, port))
     }
+}
+
+/// The component that `host` stands for within the application (service chaining): `one` for `one.spin.internal`.
+pub(crate) fn neighbour(host: &str) -> Option<&str> {
+    host.strip_suffix(".spin.internal").filter(|component| !component.contains('.'))
 }
 
 impl Pattern {
@@ -85,7 +98,6 @@ impl Host {
             "" => Err("has no host"),
             "*" => Ok(Self::Any),
             "self" | "self.alt" => Err("allows requests to the application itself, which this test host cannot send"),
-            _ if host.ends_with(".spin.internal") => Err("allows service chaining, which this test host does not have"),
             _ => match host.strip_prefix('*') {
                 Some(suffix) if suffix.starts_with('.') && !suffix.contains('*') => Ok(Self::Below(suffix.to_owned())),
                 _ if host.contains('*') => Err("has `*` elsewhere than as the whole host or its first label"),
@@ -135,6 +147,7 @@ mod tests {
             ("https://*", "https://example.com/", "http://example.com/ https://example.com:444/"),
             ("*://example.com:*", "http://example.com:1/ https://example.com/", "https://example.org/"),
             ("http://a:80..82", "http://a/ http://a:81/", "http://a:82/ http://a:79/"),
+            ("http://a.spin.internal", "http://a.spin.internal/x", "http://b.spin.internal/ https://a.spin.internal/"),
             ("*://*:*", "http://a/ https://b:9/", "/relative"),
         ] {
             let hosts = AllowedHosts::parse([pattern]).unwrap();
@@ -150,6 +163,12 @@ mod tests {
     }
 
     #[test]
+    fn knows_which_components_it_names() {
+        let hosts = ["http://a.spin.internal", "http://*.spin.internal", "http://a.b.spin.internal", "http://c"];
+        assert!(AllowedHosts::parse(hosts).unwrap().neighbours().eq(["a"]));
+    }
+
+    #[test]
     fn says_what_is_wrong_with_a_pattern() {
         for (pattern, fault) in [
             ("example.com", "has no scheme: it must be scheme://host[:port]"),
@@ -161,7 +180,6 @@ mod tests {
             ("https://a:b", "has a port that is neither a number, a range nor `*`"),
             ("https://a.*.com", "has `*` elsewhere than as the whole host or its first label"),
             ("http://self", "allows requests to the application itself, which this test host cannot send"),
-            ("http://a.spin.internal", "allows service chaining, which this test host does not have"),
         ] {
             assert_eq!(AllowedHosts::parse([pattern]), Err(format!("{pattern:?} {fault}")));
         }

@@ -74,6 +74,7 @@ impl Application {
             .map(|(id, component)| (id.clone(), Settings::new(id, component, folder, &variables, given, &mut faults)));
         let components = components.collect();
         let routes = routes(&manifest.trigger.http, &components, &mut faults);
+        neighbours(manifest, &components, &mut faults);
         if faults.is_empty() { Ok(Self { components, routes }) } else { Err(Error::Faults(faults)) }
     }
 }
@@ -115,6 +116,19 @@ impl Settings {
             stores: component.key_value_stores.iter().cloned().collect(),
             environment: environment.into_iter().collect(),
         }
+    }
+}
+
+/// Whoever may call another component needs one that has a route, if only a private one.
+fn neighbours(manifest: &Manifest, components: &BTreeMap<String, Settings>, faults: &mut Vec<String>) {
+    let routed: BTreeSet<_> = manifest.trigger.http.iter().filter_map(|trigger| trigger.component.as_deref()).collect();
+    for (id, settings) in components {
+        let missing = settings.hosts.neighbours().filter(|neighbour| !routed.contains(neighbour));
+        faults.extend(
+            missing.map(|missing| {
+                format!("component {id}: allowed_outbound_hosts: no route leads to a component {missing}")
+            }),
+        );
     }
 }
 
@@ -258,6 +272,9 @@ mod tests {
             a = "{{ unknown }}"
             a__b = ""
             c = "{{ missing"
+            [component.two]
+            source = "two.wasm"
+            allowed_outbound_hosts = ["http://one.spin.internal", "http://two.spin.internal"]
         "#;
         let Err(Error::Faults(faults)) = application(text, &[("other", "")]) else { panic!("it has faults") };
         let expected = [
@@ -278,6 +295,7 @@ mod tests {
             "route /d: it needs either a component or a static_response",
             "route /e: 99 is no status code",
             "private route: the route { private = false } is neither a path nor private",
+            "component two: allowed_outbound_hosts: no route leads to a component two",
         ];
         assert_eq!(faults, expected);
     }

@@ -7,6 +7,7 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView};
 
 use crate::AllowedHosts;
 use crate::client::Client;
+use crate::components::Neighbours;
 use crate::hooks::{Headers, Hooks};
 use crate::output::Output;
 use crate::stores::Open;
@@ -34,11 +35,11 @@ pub(crate) struct Guest {
 }
 
 impl Guest {
-    pub(crate) fn new(grants: Arc<Grants>, client: &Client) -> Self {
+    pub(crate) fn new(grants: Arc<Grants>, client: &Client, neighbours: &Neighbours) -> Self {
         let output = || Output::of(&grants.component);
         let wasi = WasiCtx::builder().envs(&grants.environment).stdout(output()).stderr(output()).build();
         let [making, taking] = [Headers::FromGuest, Headers::FromOutside]
-            .map(|headers| Hooks::new(Arc::clone(&grants), client.clone(), headers));
+            .map(|headers| Hooks::new(Arc::clone(&grants), client.clone(), neighbours.clone(), headers));
         Self { grants, table: ResourceTable::new(), open_stores: 0, wasi, http: WasiHttpCtx::new(), making, taking }
     }
 

@@ -3,13 +3,16 @@ use std::sync::Arc;
 use http::HeaderName;
 use wasmtime_wasi_http::{DEFAULT_FORBIDDEN_HEADERS, Error, RequestOptions, WasiBody, WasiHttpHooks};
 
+use crate::allowed_hosts::neighbour;
 use crate::client::Client;
+use crate::components::Neighbours;
 use crate::guest::Grants;
 
 /// What an instance may say, and what becomes of the requests it sends.
 pub(crate) struct Hooks {
     grants: Arc<Grants>,
     client: Client,
+    neighbours: Neighbours,
     headers: Headers,
 }
 
@@ -27,8 +30,8 @@ pub(crate) enum Headers {
 type Transfer = Box<dyn Future<Output = Result<(), Error>> + Send>;
 
 impl Hooks {
-    pub(crate) fn new(grants: Arc<Grants>, client: Client, headers: Headers) -> Self {
-        Self { grants, client, headers }
+    pub(crate) fn new(grants: Arc<Grants>, client: Client, neighbours: Neighbours, headers: Headers) -> Self {
+        Self { grants, client, neighbours, headers }
     }
 }
 
@@ -48,12 +51,13 @@ impl WasiHttpHooks for Hooks {
             eprintln!("spin-host: {component} may not send requests to {}", origin(uri));
             return Box::new(async { Err(Error::HttpRequestDenied) });
         }
+        let done: Transfer = Box::new(async { Ok(()) });
+        if let Some(id) = request.uri().host().and_then(neighbour).map(str::to_owned) {
+            let neighbours = self.neighbours.clone();
+            return Box::new(async move { Ok((neighbours.answer(&id, request).await?, done)) });
+        }
         let sending = self.client.send(request, options.unwrap_or_default());
-        Box::new(async move {
-            let response = sending.await?;
-            let done: Transfer = Box::new(async { Ok(()) });
-            Ok((response, done))
-        })
+        Box::new(async move { Ok((sending.await?, done)) })
     }
 }
 

@@ -1,4 +1,3 @@
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -13,6 +12,7 @@ use wasmtime_wasi_http::{Error as HttpError, WasiBody};
 
 use crate::application::{Answer, Application};
 use crate::client::Client;
+use crate::components::{Components, Neighbours};
 use crate::engine;
 use crate::guest::Grants;
 use crate::inbound;
@@ -23,7 +23,7 @@ use crate::{Error, Routes};
 /// An application whose components are ready to answer.
 pub struct Host {
     routes: Routes<crate::application::Destination>,
-    components: BTreeMap<String, ProxyHandler<Instances>>,
+    components: Arc<Components>,
     stopping: Arc<AtomicBool>,
 }
 
@@ -35,8 +35,8 @@ impl Host {
     pub async fn new(application: Application, cache: &Path) -> Result<Arc<Self>, Error> {
         let engine = engine::engine(cache)?;
         let client = Client::new().map_err(|error| Error::Io { what: "TLS".to_owned(), source: error })?;
-        let (mut stores, mut components) = (Stores::default(), BTreeMap::new());
-        let stopping = Arc::default();
+        let (mut stores, mut components) = (Stores::default(), Components::default());
+        let (neighbours, stopping) = (Neighbours::default(), Arc::default());
         for (id, settings) in application.components {
             let component = engine::load(&engine, &id, &settings.source)?;
             let grants = Grants {
@@ -51,11 +51,14 @@ impl Host {
                 component,
                 grants: Arc::new(grants),
                 client: client.clone(),
+                neighbours: neighbours.clone(),
                 stopping: Arc::clone(&stopping),
             };
             instances.try_one().await.map_err(|reason| Error::Component { id: id.clone(), reason })?;
             components.insert(id, ProxyHandler::new(instances));
         }
+        let components = Arc::new(components);
+        neighbours.meet(&components);
         Ok(Arc::new(Self { routes: application.routes, components, stopping }))
     }
 

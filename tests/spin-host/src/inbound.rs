@@ -14,11 +14,26 @@ pub(crate) fn prepare<B>(
     route: &Match<'_, '_, Destination>,
     caller: SocketAddr,
 ) -> Result<(), &'static str> {
-    let path_info = text(route.path_info);
+    let Destination { route: pattern, prefix, .. } = route.to;
+    describe(request, pattern, prefix, route.path_info, caller)
+}
+
+/// The same for a request of another component, which takes no route: its path stands for one.
+pub(crate) fn prepare_chained<B>(request: &mut Request<B>, caller: SocketAddr) -> Result<(), &'static str> {
+    let path = request.uri().path().to_owned();
+    describe(request, &path, &path, "", caller)
+}
+
+fn describe<B>(
+    request: &mut Request<B>,
+    route: &str,
+    prefix: &str,
+    path_info: &str,
+    caller: SocketAddr,
+) -> Result<(), &'static str> {
     let uri = absolute(request)?;
-    let Destination { route, prefix, .. } = route.to;
     let headers = [
-        ("spin-path-info", path_info),
+        ("spin-path-info", text(path_info)),
         ("spin-full-url", text(&uri.to_string())),
         ("spin-matched-route", text(route)),
         ("spin-base-path", text("/")),

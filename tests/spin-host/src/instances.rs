@@ -14,6 +14,7 @@ use wasmtime_wasi_http::handler::{
 use wasmtime_wasi_http::p3::bindings::ServicePre;
 
 use crate::client::Client;
+use crate::components::Neighbours;
 use crate::guest::{Grants, Guest};
 
 /// How many requests an instance answers before it is replaced, by Spin's default.
@@ -30,6 +31,7 @@ pub(crate) struct Instances {
     pub component: ServicePre<Guest>,
     pub grants: Arc<Grants>,
     pub client: Client,
+    pub neighbours: Neighbours,
     /// Whether the host stops: an instance that it takes down then has not failed.
     pub stopping: Arc<AtomicBool>,
 }
@@ -59,7 +61,7 @@ impl HandlerState for Instances {
     type WorkerState = Reuse;
 
     async fn instantiate(&self) -> wasmtime::Result<Instance<Guest, Idle, Reuse>> {
-        let mut store = Store::new(&self.engine, Guest::new(Arc::clone(&self.grants), &self.client));
+        let mut store = Store::new(&self.engine, Guest::new(Arc::clone(&self.grants), &self.client, &self.neighbours));
         let proxy = Proxy::P3(self.component.instantiate_async(&mut store).await?);
         let state = Reuse { component: Arc::clone(&self.grants.component), stopping: Arc::clone(&self.stopping) };
         Ok(Instance { store, proxy, view: Guest::taking, expiration: Idle { timer: None }, state })

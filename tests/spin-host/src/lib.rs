@@ -9,6 +9,7 @@
 mod allowed_hosts;
 mod application;
 mod client;
+mod components;
 mod connector;
 mod engine;
 mod error;

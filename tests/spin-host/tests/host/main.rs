@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)] // also in what the tests share
 #![allow(clippy::disallowed_methods)] // tests of a host, on a machine
 
+mod chaining;
 mod guest;
 mod instances;
 mod interfaces;
@@ -12,5 +13,6 @@ mod probe;
 mod program;
 mod running;
 mod server;
+mod sizes;
 mod streams;
 mod wire;
