@@ -9,7 +9,10 @@ const NODE_CAN_RUN_WRANGLER: &str = "const [major, minor] = process.versions.nod
 /// What is compiled for WASM only: packages and their target.
 const WASM: [(&[&str], &str); 2] = [
     (&["cloudflare"], "wasm32-unknown-unknown"),
-    (&["spin-doorway", "spin-ops", "spin-auth", "spin-llm-proxy", "spin-probe", "spin-host-guest"], "wasm32-wasip2"),
+    (
+        &["spin-doorway", "spin-ops", "spin-auth", "spin-llm-proxy", "spin-signature", "spin-probe", "spin-host-guest"],
+        "wasm32-wasip2",
+    ),
 ];
 
 /// Format, lints for the host and each WASM target, docs with warnings denied, dependency policy where cargo-deny is

@@ -4,6 +4,7 @@ use platform::Context;
 
 use crate::absent::Absent;
 use crate::background::Background;
+use crate::chained_verifier::ChainedVerifier;
 use crate::clock::Clock;
 use crate::entropy::Entropy;
 use crate::http_client::HttpClient;
@@ -42,10 +43,11 @@ impl Grants {
         Self(Context { ledger: Arc::new(Ledger::new(self.0.clone())), ..self.0 })
     }
 
-    /// Verification of signatures within the component.
+    /// Verification of signatures by the component `signature`; `spin.toml` allows the call.
     #[must_use]
     pub fn signatures(self) -> Self {
-        Self(Context { signatures: Arc::new(signature::PureRust), ..self.0 })
+        let verifier = ChainedVerifier { http: self.0.http.clone(), clock: self.0.clock.clone() };
+        Self(Context { signatures: Arc::new(verifier), ..self.0 })
     }
 
     pub(crate) fn into_context(self) -> Context {

@@ -2,7 +2,8 @@
 //!
 //! Each function is a component of its own (`components/<function>`): a few lines that name the function and what it needs
 //! of the host ([`Grants`]), and hand requests to a [`Component`]. What is not named is not linked, so a component can
-//! reach only what `spin.toml` grants it.
+//! reach only what `spin.toml` grants it. One more component, which only others can reach, checks their callers' signatures
+//! ([`verify`]): the arithmetic is larger than most functions.
 //!
 //! Up to 16 requests share an instance, one at a time on its one thread. A panic ends all of them: the host then ends
 //! their bodies as if they were complete, unless it knows their length. So known bodies carry their length, a stream is
@@ -12,6 +13,7 @@
 
 mod absent;
 mod background;
+mod chained_verifier;
 mod clock;
 mod component;
 mod entropy;
@@ -25,11 +27,14 @@ mod log;
 mod outbound;
 #[cfg(feature = "probe")]
 mod probe;
+mod signature_question;
 mod sleep;
 mod task;
 mod variables;
+mod verification;
 
 pub use component::Component;
 pub use grants::Grants;
 #[cfg(feature = "probe")]
 pub use probe::Probe;
+pub use verification::verify;

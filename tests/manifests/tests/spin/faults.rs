@@ -9,6 +9,9 @@ use crate::needs;
 /// A component and the variables that it needs.
 pub type Needs = BTreeMap<&'static str, BTreeSet<String>>;
 
+/// Where the component is that checks signatures.
+const SIGNATURE: &str = "http://signature.spin.internal";
+
 /// Every fault, as a sentence.
 pub fn faults(manifest: &Table, needs: &Needs) -> Vec<String> {
     let mut faults = Vec::new();
@@ -50,7 +53,8 @@ fn hosts(name: &str, component: &Value, manifest: &Table, faults: &mut Vec<Strin
     let addresses: BTreeSet<_> =
         table(component, "variables").keys().filter(|name| name.ends_with("_url")).map(|name| service(name)).collect();
     let mut allowed = BTreeSet::new();
-    for host in list(component, "allowed_outbound_hosts") {
+    chaining(name, component, faults);
+    for host in list(component, "allowed_outbound_hosts").into_iter().filter(|host| host != SIGNATURE) {
         let variable = host.strip_prefix("{{ ").and_then(|host| host.strip_suffix(" }}"));
         match variable {
             Some(variable) if !allowed.insert(service(variable)) => faults.push(format!("{name} allows {host} twice")),
@@ -66,6 +70,16 @@ fn hosts(name: &str, component: &Value, manifest: &Table, faults: &mut Vec<Strin
     }
     for unused in allowed.difference(&addresses) {
         faults.push(format!("{name} may call {unused} and has no address there"));
+    }
+}
+
+/// The component that checks signatures may be called by whoever asks its host for that, and by nobody else.
+fn chaining(name: &str, component: &Value, faults: &mut Vec<String>) {
+    let allowed = list(component, "allowed_outbound_hosts").iter().any(|host| host == SIGNATURE);
+    match (needs::is_granted(name, "signatures"), allowed) {
+        (true, false) => faults.push(format!("{name} may not have signatures checked")),
+        (false, true) => faults.push(format!("{name} may have signatures checked and never asks")),
+        _ => {}
     }
 }
 
@@ -132,8 +146,12 @@ fn routes(manifest: &Table, known: &BTreeSet<&str>, faults: &mut Vec<String>) {
     let triggers = manifest["trigger"]["http"].as_array().unwrap();
     let mut routed = BTreeSet::new();
     for trigger in triggers {
-        let (route, component) = (trigger["route"].as_str().unwrap(), trigger["component"].as_str().unwrap());
+        let (route, component) = (&trigger["route"], trigger["component"].as_str().unwrap());
         routed.insert(component);
+        if (component == "signature") != route.is_table() {
+            faults
+                .push(format!("{route} leads to {component}: signatures are checked in private, and nothing else is"));
+        }
         if !known.contains(component) {
             faults.push(format!("{route} leads to {component}, which is not there"));
         }

@@ -5,6 +5,7 @@
 mod faults;
 mod needs;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -21,6 +22,7 @@ fn needs() -> Needs {
         ("ops", needs::variables::<ops::Ops>()),
         ("auth", needs::variables::<auth::Auth>()),
         ("llm-proxy", needs::variables::<llm_proxy::LlmProxy>()),
+        ("signature", BTreeSet::new()),
     ])
 }
 
@@ -40,7 +42,7 @@ fn every_path_is_routed_to_the_function_it_belongs_to() {
     let triggers = manifest["trigger"]["http"].as_array().unwrap();
     let routes: Vec<_> = triggers
         .iter()
-        .map(|trigger| (trigger["route"].as_str().unwrap(), trigger["component"].as_str().unwrap()))
+        .map(|trigger| (trigger["route"].as_str().unwrap_or("private"), trigger["component"].as_str().unwrap()))
         .collect();
     assert_eq!(
         routes,
@@ -50,6 +52,7 @@ fn every_path_is_routed_to_the_function_it_belongs_to() {
             ("/v1/chat/completions", "llm-proxy"),
             ("/v1/models", "llm-proxy"),
             ("/v1/usage", "llm-proxy"),
+            ("private", "signature"),
         ]
     );
 }
@@ -98,6 +101,24 @@ fn a_host_that_is_missing_or_too_wide_is_found() {
     }
     expect("the default of openai_host must be one host", |manifest| {
         manifest["variables"]["openai_host"]["default"] = "https://*".into();
+    });
+}
+
+#[test]
+fn signatures_are_checked_in_private_and_for_those_who_ask() {
+    let signature = "http://signature.spin.internal";
+    expect("ops may have signatures checked and never asks", |manifest| allow(manifest, "ops", signature));
+    expect("auth may not have signatures checked", |manifest| {
+        let hosts = component(manifest, "auth")["allowed_outbound_hosts"].as_array_mut().unwrap();
+        hosts.retain(|host| host.as_str() != Some(signature));
+    });
+    expect("signature may call supabase and has no address there", |manifest| {
+        let hosts = Value::Array(vec!["{{ supabase_url }}".into()]);
+        component(manifest, "signature").insert("allowed_outbound_hosts".into(), hosts);
+    });
+    expect("\"/x\" leads to signature", |manifest| {
+        let triggers = manifest["trigger"]["http"].as_array_mut().unwrap();
+        triggers.last_mut().unwrap().as_table_mut().unwrap().insert("route".into(), "/x".into());
     });
 }
 

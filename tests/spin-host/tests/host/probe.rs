@@ -37,7 +37,7 @@ fn root() -> PathBuf {
 /// The probe, which is built when the first test needs it.
 fn probe() -> Running {
     static BUILT: OnceLock<()> = OnceLock::new();
-    BUILT.get_or_init(|| drop(local_stack::spin_components(&root(), &["spin-probe"]).unwrap()));
+    BUILT.get_or_init(|| drop(local_stack::spin_components(&root(), &["spin-probe", "spin-signature"]).unwrap()));
     let supabase = &stack().description.supabase;
     Running::of(
         &root().join("platforms/spin/probe.spin.toml"),
