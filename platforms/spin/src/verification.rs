@@ -4,15 +4,14 @@ use signature::PureRust;
 use spin_sdk::wasip3::http::types::{self, ErrorCode};
 
 use crate::signature_question::{self, INVALID, MAX_BYTES, VALID};
-use crate::task::attentive;
-use crate::{inbound, outbound};
+use crate::{inbound, outbound, task};
 
 /// Answers a request of another component, which asks whether a signature is right: 200 with `valid` or `invalid`, 422
 /// for a key that cannot be one, 400 for anything else.
 ///
 /// It needs no door, no variable and no host: it knows nothing and calls nobody.
-pub async fn verify(request: spin_sdk::http::Request) -> Result<types::Response, ErrorCode> {
-    attentive(async { outbound::response(answer(inbound::request(request)).await) }).await
+pub async fn verify(request: types::Request) -> Result<types::Response, ErrorCode> {
+    task::run(async { outbound::response(answer(inbound::request(request)?).await) }).await
 }
 
 pub(crate) async fn answer(request: Request) -> Response {
