@@ -1,8 +1,15 @@
-//! Sign-up, sign-in and sessions in front of Supabase Auth, and the user's API keys: `/auth/*`.
+//! Sign-up, sign-in and sessions in front of Supabase Auth, the user's API keys, and organizations: `/auth/*`.
 
 mod attempts;
+mod audit_log;
+mod invitations;
 mod keys;
+mod members;
+mod orgs;
+mod roles;
 mod sign_in;
+mod teams;
+mod user;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,12 +18,15 @@ use front_door::{Function, segments};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::{Method, StatusCode};
 use json_body::Limits;
-use platform::{Body, Configuration, Context, Request, Response};
+use platform::{Body, ClientAddress, Configuration, Context, Request, Response};
 use problem::{Problem, kinds};
 use secrecy::SecretString;
 use serde::Serialize;
+use serde_json::{Value, json};
 use supabase::{LogoutScope, Supabase};
-use token::{ApiKeyConfig, Authenticator, Caller};
+use token::{ApiKeyConfig, Authenticator, Caller, Refusal};
+
+use crate::user::User;
 
 /// What `/auth/*` accepts: nothing of it is large.
 const LIMITS: Limits = Limits { bytes: 16 * 1024, time: Duration::from_secs(10) };
@@ -44,17 +54,27 @@ impl Function for Auth {
             (["auth", "login"], &Method::POST) => sign_in::login(&self.supabase, request, context).await,
             (["auth", "refresh"], &Method::POST) => sign_in::refresh(&self.supabase, request, context).await,
             (["auth", "logout"], &Method::POST) => {
-                let caller = self.authenticator.authenticate(request.headers(), context).await?;
+                let caller = self.caller(&request, context).await?;
                 self.logout(&caller, context).await
             }
             (["auth", "session"], &Method::GET) => {
-                let caller = self.authenticator.authenticate(request.headers(), context).await?;
+                let caller = self.caller(&request, context).await?;
                 answer(StatusCode::OK, &*caller.principal)
             }
             (["auth", "keys", rest @ ..], _) => {
-                let caller = self.authenticator.authenticate(request.headers(), context).await?;
-                keys::handle(self.api_keys.as_ref(), &self.supabase, rest, request, &caller, context).await
+                keys::handle(self.api_keys.as_ref(), &self.user(&request, context).await?, rest, request).await
             }
+            (["auth", "orgs", rest @ ..], _) => orgs::handle(&self.user(&request, context).await?, rest, request).await,
+            (["auth", "teams", rest @ ..], _) => {
+                teams::handle(&self.user(&request, context).await?, rest, request).await
+            }
+            (["auth", "invitations", "accept"], &Method::POST) => {
+                invitations::accept(&self.user(&request, context).await?, request).await
+            }
+            (["auth", "audit", rest @ ..], _) => {
+                audit_log::handle(&self.user(&request, context).await?, rest, request).await
+            }
+            (["auth", "invitations", "accept"], _) => Err(Problem::method_not_allowed("POST")),
             (["auth", "signup" | "login" | "refresh" | "logout"], _) => Err(Problem::method_not_allowed("POST")),
             (["auth", "session"], _) => Err(Problem::method_not_allowed("GET, HEAD")),
             _ => Err(kinds::NOT_FOUND.into()),
@@ -66,6 +86,26 @@ impl Auth {
     /// In front of `supabase`, for callers that `authenticator` knows.
     pub fn new(api_keys: Option<ApiKeyConfig>, supabase: Supabase, authenticator: Arc<Authenticator>) -> Self {
         Self { api_keys, supabase, authenticator }
+    }
+
+    /// Who sent `request`, of which only the head is borrowed.
+    fn caller<'a>(
+        &'a self,
+        request: &'a Request,
+        context: &'a Context,
+    ) -> impl Future<Output = Result<Caller, Refusal>> + Send + use<'a> {
+        let address = request.extensions().get::<ClientAddress>().copied();
+        self.authenticator.authenticate(request.headers(), address, context)
+    }
+
+    /// Who sent `request`, if it is a user with their own access token.
+    fn user<'a>(
+        &'a self,
+        request: &'a Request,
+        context: &'a Context,
+    ) -> impl Future<Output = Result<User, Problem>> + Send + use<'a> {
+        let caller = self.caller(request, context);
+        async move { User::of(&caller.await?, &self.supabase, context) }
     }
 
     /// Ends the session of the caller's own token. Its access token remains valid until it expires.
@@ -94,6 +134,11 @@ fn answer(status: StatusCode, body: &impl Serialize) -> Result<Response, Problem
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(response)
+}
+
+/// `{"data": […]}` of an answer that has its list under `name`.
+fn list(mut listed: Value, name: &str) -> Result<Response, Problem> {
+    answer(StatusCode::OK, &json!({"data": listed.get_mut(name).map(Value::take)}))
 }
 
 fn no_content() -> Response {

@@ -38,7 +38,7 @@ use std::sync::Arc;
 
 use front_door::Function;
 use http::Method;
-use platform::{Configuration, Context, Request, Response};
+use platform::{ClientAddress, Configuration, Context, Request, Response};
 use problem::{Problem, kinds};
 use secrecy::SecretString;
 use supabase::Supabase;
@@ -83,7 +83,8 @@ impl Function for LlmProxy {
         if !ROUTES.contains(&request.uri().path()) {
             return Err(kinds::NOT_FOUND.into());
         }
-        let caller = self.authenticator.authenticate(request.headers(), context).await?;
+        let address = request.extensions().get::<ClientAddress>().copied();
+        let caller = self.authenticator.authenticate(request.headers(), address, context).await?;
         self.handle(request, &caller, context).await
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hmac::{Hmac, Mac};
 use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
-use platform::{Context, PublicKey, Timestamp};
+use platform::{ClientAddress, Context, PublicKey, Timestamp};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
 
@@ -53,19 +53,30 @@ impl Authenticator {
         Self { config, keys, verified: VerifiedTokens::new(), api_keys }
     }
 
-    /// Who sent these headers. A credential that is present and bad is refused, whatever else would be let in.
-    pub async fn authenticate(&self, headers: &HeaderMap, context: &Context) -> Result<Caller, Refusal> {
+    /// Who sent these headers from `address`. A credential that is present and bad is refused, whatever else would be
+    /// let in; one that is bound to networks is refused where no address is known.
+    pub async fn authenticate(
+        &self,
+        headers: &HeaderMap,
+        address: Option<ClientAddress>,
+        context: &Context,
+    ) -> Result<Caller, Refusal> {
         let caller = match Credential::of(headers)? {
             Credential::AccessToken(token) => self.access_token(token, headers, context).await,
-            Credential::ApiKey(key) => self.api_key(key, context).await,
+            Credential::ApiKey(key) => self.api_key(key, address, context).await,
         };
         caller.inspect_err(|refusal| tracing::info!(reason = %refusal, "a credential was refused"))
     }
 
-    async fn api_key(&self, key: &str, context: &Context) -> Result<Caller, Refusal> {
+    async fn api_key(
+        &self,
+        key: &str,
+        address: Option<ClientAddress>,
+        context: &Context,
+    ) -> Result<Caller, Refusal> {
         let key = ApiKey::parse(key).ok_or(Reason::MalformedApiKey)?;
         let api_keys = self.api_keys.as_ref().ok_or(Reason::NoApiKeys)?;
-        Ok(Caller { principal: api_keys.principal(&key, context).await?, authorization: None })
+        Ok(Caller { principal: api_keys.principal(&key, address, context).await?, authorization: None })
     }
 
     async fn access_token(&self, token: &str, headers: &HeaderMap, context: &Context) -> Result<Caller, Refusal> {

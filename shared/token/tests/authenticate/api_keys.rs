@@ -31,7 +31,7 @@ impl Edge {
 
     fn authenticate(&self, key: &str) -> Result<Caller, Refusal> {
         let headers = header("x-api-key", key);
-        self.host.block_on(self.authenticator.authenticate(&headers, &self.host.context()))
+        self.host.block_on(self.authenticator.authenticate(&headers, None, &self.host.context()))
     }
 
     fn refusal(&self, key: &str) -> Refusal {
@@ -120,7 +120,7 @@ fn the_ten_seconds_begin_with_the_question_and_not_with_a_slow_answer() {
         context.clock.sleep(Duration::from_secs(3)).await;
         held.release(http::Response::new(FOUND.into()));
     };
-    let asking = edge.authenticator.authenticate(&headers, &context);
+    let asking = edge.authenticator.authenticate(&headers, None, &context);
     let (found, ()) = edge.host.block_on(futures_util::future::join(asking, release));
     assert!(found.is_ok());
     edge.host.clock.advance(Duration::from_secs(7));
@@ -175,7 +175,7 @@ fn a_database_that_is_down_or_odd_is_503_and_not_remembered() {
 #[test]
 fn without_a_pepper_every_key_is_refused() {
     let host = Host::new();
-    let outcome = host.block_on(inline(&[]).authenticate(&header("x-api-key", KEY), &host.context()));
+    let outcome = host.block_on(inline(&[]).authenticate(&header("x-api-key", KEY), None, &host.context()));
     assert_eq!(outcome.unwrap_err(), Reason::NoApiKeys.into());
     assert!(host.http.requests().is_empty());
 }
@@ -186,5 +186,5 @@ fn a_generated_key_can_be_used() {
     let key = token::api_key::generate(token::api_key::Environment::Live, &edge.host.entropy);
     edge.host.http.reply_json(200, FOUND);
     let headers = bearer(key.expose_secret());
-    assert!(edge.host.block_on(edge.authenticator.authenticate(&headers, &edge.host.context())).is_ok());
+    assert!(edge.host.block_on(edge.authenticator.authenticate(&headers, None, &edge.host.context())).is_ok());
 }

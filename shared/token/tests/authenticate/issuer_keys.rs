@@ -45,7 +45,7 @@ impl Edge {
     }
 
     fn present(&self, token: &str) -> Result<(), Refusal> {
-        self.host.block_on(self.authenticator.authenticate(&bearer(token), &context(&self.host))).map(drop)
+        self.host.block_on(self.authenticator.authenticate(&bearer(token), None, &context(&self.host))).map(drop)
     }
 
     fn now(&self) -> i64 {
@@ -234,7 +234,7 @@ fn a_flood_at_once_causes_one_fetch_and_everybody_waits_for_it() {
         Clock::sleep(&clock, Duration::from_secs(1)).await;
         held.release(Response::new(set(&[&key()]).into()));
     };
-    let requests = join_all(tokens.iter().map(|headers| edge.authenticator.authenticate(headers, &context)));
+    let requests = join_all(tokens.iter().map(|headers| edge.authenticator.authenticate(headers, None, &context)));
     let (outcomes, ()) = edge.host.block_on(futures_util::future::join(requests, release));
     for (number, outcome) in outcomes.into_iter().enumerate() {
         let expected = if number % 2 == 0 { Ok(()) } else { unknown() };
@@ -433,7 +433,7 @@ fn a_caller_who_hangs_up_takes_nobody_along() {
     let held = edge.host.http.hold();
     let headers = bearer(&key().token(&claims()));
     edge.host.block_on(async {
-        let mut first = Box::pin(edge.authenticator.authenticate(&headers, &context));
+        let mut first = Box::pin(edge.authenticator.authenticate(&headers, None, &context));
         while edge.fetches() == 0 {
             assert!(poll!(&mut first).is_pending());
         }
@@ -489,7 +489,7 @@ fn no_lock_is_held_while_the_issuer_is_asked() {
         // Another request on the same instance, in the middle of the fetch.
         let mut other = Box::pin({
             let (inner, context) = (Arc::clone(&inner), host.context());
-            async move { inner.authenticate(&bearer("garbage"), &context).await.map(drop) }
+            async move { inner.authenticate(&bearer("garbage"), None, &context).await.map(drop) }
         });
         flag.store(true, Ordering::Relaxed);
         async move {
@@ -498,6 +498,6 @@ fn no_lock_is_held_while_the_issuer_is_asked() {
         }
     });
     let outcome =
-        edge.host.block_on(authenticator.authenticate(&bearer(&key().token(&claims())), &context(&edge.host)));
+        edge.host.block_on(authenticator.authenticate(&bearer(&key().token(&claims())), None, &context(&edge.host)));
     assert!(outcome.is_ok() && asked.load(Ordering::Relaxed));
 }

@@ -113,5 +113,5 @@ pub fn header(name: &'static str, value: &str) -> HeaderMap {
 /// Authenticates on a host of its own.
 pub fn authenticate(authenticator: &Authenticator, token: &str) -> Result<Caller, Refusal> {
     let host = Host::new();
-    host.block_on(authenticator.authenticate(&bearer(token), &context(&host)))
+    host.block_on(authenticator.authenticate(&bearer(token), None, &context(&host)))
 }

@@ -183,7 +183,7 @@ fn a_supabase_key_is_no_user_s_credential() {
 fn a_signature_that_the_host_cannot_check_is_neither_accepted_nor_refused() {
     let (host, key) = (Host::new(), Key::new("k1", 1));
     host.signatures.answer(Err(VerifierError("no crypto".into())));
-    let refusal = host.block_on(inline(&[key.jwk()]).authenticate(&bearer(&key.token(&claims())), &host.context()));
+    let refusal = host.block_on(inline(&[key.jwk()]).authenticate(&bearer(&key.token(&claims())), None, &host.context()));
     assert!(matches!(refusal, Err(Refusal::Unavailable { .. })));
 }
 
@@ -191,7 +191,7 @@ fn a_signature_that_the_host_cannot_check_is_neither_accepted_nor_refused() {
 fn a_token_is_verified_once_in_five_minutes() {
     let (host, key) = (Host::new(), Key::new("k1", 1));
     let (authenticator, headers) = (inline(&[key.jwk()]), bearer(&key.token(&claims())));
-    let authenticate = || host.block_on(authenticator.authenticate(&headers, &host.context())).unwrap();
+    let authenticate = || host.block_on(authenticator.authenticate(&headers, None, &host.context())).unwrap();
     let first = authenticate();
     host.clock.advance(std::time::Duration::from_secs(299));
     assert!(std::sync::Arc::ptr_eq(&first.principal, &authenticate().principal));
@@ -205,7 +205,7 @@ fn a_token_is_verified_once_in_five_minutes() {
 fn a_token_that_was_verified_still_expires() {
     let (host, key) = (Host::new(), Key::new("k1", 1));
     let (authenticator, headers) = (inline(&[key.jwk()]), bearer(&key.token(&with("exp", json!(BEGIN + 60)))));
-    let authenticate = || host.block_on(authenticator.authenticate(&headers, &host.context())).map(drop);
+    let authenticate = || host.block_on(authenticator.authenticate(&headers, None, &host.context())).map(drop);
     assert_eq!(authenticate(), Ok(()));
     host.clock.advance(std::time::Duration::from_secs(90));
     assert_eq!(authenticate(), Err(Reason::Expired.into()));
@@ -217,7 +217,7 @@ fn one_token_s_verification_lets_no_other_token_in() {
     let authenticator = inline(&[key.jwk()]);
     let good = key.token(&claims());
     let authenticate =
-        |token: &str| host.block_on(authenticator.authenticate(&bearer(token), &context(&host))).map(drop);
+        |token: &str| host.block_on(authenticator.authenticate(&bearer(token), None, &context(&host))).map(drop);
     assert_eq!(authenticate(&good), Ok(()));
     let (signed, _) = good.rsplit_once('.').unwrap();
     let (_, other_signature) =
@@ -229,7 +229,7 @@ fn one_token_s_verification_lets_no_other_token_in() {
 fn authenticating_may_cross_threads() {
     fn assert_send<T: Send>(_: &T) {}
     let (authenticator, headers, context) = (inline(&[]), bearer("a.b.c"), Host::new().context());
-    assert_send(&authenticator.authenticate(&headers, &context));
+    assert_send(&authenticator.authenticate(&headers, None, &context));
 }
 
 proptest! {
@@ -274,7 +274,7 @@ proptest! {
             headers.extend(header("apikey", other));
         }
         let host = Host::new();
-        let outcome = host.block_on(authenticator.authenticate(&headers, &context(&host)));
+        let outcome = host.block_on(authenticator.authenticate(&headers, None, &context(&host)));
         prop_assert!(matches!(outcome, Err(Refusal::Invalid(_))), "{outcome:?}");
     }
 }
