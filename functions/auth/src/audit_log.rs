@@ -202,6 +202,9 @@ mod tests {
     fn the_exact_text_of_an_entry_passes_through() {
         let page = r#"{"entries": [{"seq": 1, "entry": "{\"a\": \"\\u00e9 é\"}", "hash": "00"}], "next_after": null}"#;
         let page: ExportedPage = serde_json::from_str(page).unwrap();
-        assert_eq!(lines(&page.entries), "{\"seq\": 1, \"entry\": \"{\\\"a\\\": \\\"\\\\u00e9 é\\\"}\", \"hash\": \"00\"}\n");
+        assert_eq!(
+            lines(&page.entries),
+            "{\"seq\": 1, \"entry\": \"{\\\"a\\\": \\\"\\\\u00e9 é\\\"}\", \"hash\": \"00\"}\n"
+        );
     }
 }

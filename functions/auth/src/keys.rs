@@ -79,16 +79,16 @@ async fn create(config: Option<&ApiKeyConfig>, user: &User, request: Request) ->
         "allowed_cidrs": wish.allowed_cidrs,
     });
     let places = &[("expires_at", "/expires_at"), ("allowed_cidrs", "/allowed_cidrs")];
-    make(config, user, CREATE_KEY, wish, places).await
+    let made = make(config, user, CREATE_KEY, wish, places).await;
+    // Row level security refuses without a word.
+    made.map_err(|problem| match problem.kind().status {
+        403 => problem.detail("This needs the permission keys:write."),
+        _ => problem,
+    })
 }
 
 /// Makes a successor with the same name, scopes and networks; the old key works until the overlap has passed.
-async fn rotate(
-    config: Option<&ApiKeyConfig>,
-    user: &User,
-    old: Uuid,
-    request: Request,
-) -> Result<Response, Problem> {
+async fn rotate(config: Option<&ApiKeyConfig>, user: &User, old: Uuid, request: Request) -> Result<Response, Problem> {
     let config = config.ok_or(kinds::MISCONFIGURED)?;
     let wish: Rotation = sign_in::read(request, user.context()).await?;
     let wish = json!({
@@ -150,7 +150,8 @@ mod tests {
 
     fn checked(name: &str, scopes: &[&str]) -> Result<(), String> {
         let scopes = scopes.iter().map(|scope| (*scope).to_owned()).collect();
-        check(&NewKey { name: name.into(), scopes, expires_at: None, allowed_cidrs: vec![] }).map_err(|problem| problem.openai_body())
+        check(&NewKey { name: name.into(), scopes, expires_at: None, allowed_cidrs: vec![] })
+            .map_err(|problem| problem.openai_body())
     }
 
     #[test]

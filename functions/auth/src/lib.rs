@@ -2,6 +2,7 @@
 
 mod attempts;
 mod audit_log;
+mod events;
 mod invitations;
 mod keys;
 mod members;
@@ -14,6 +15,7 @@ mod user;
 use std::sync::Arc;
 use std::time::Duration;
 
+use audit::{Origin, Recorder};
 use front_door::{Function, segments};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::{Method, StatusCode};
@@ -37,6 +39,7 @@ pub struct Auth {
     api_keys: Option<ApiKeyConfig>,
     supabase: Supabase,
     authenticator: Arc<Authenticator>,
+    recorder: Arc<Recorder>,
 }
 
 impl Function for Auth {
@@ -50,12 +53,16 @@ impl Function for Auth {
     async fn answer(&self, request: Request, context: &Context) -> Result<Response, Problem> {
         let path = request.uri().path().to_owned();
         match (segments(&path).as_slice(), request.method()) {
-            (["auth", "signup"], &Method::POST) => sign_in::signup(&self.supabase, request, context).await,
-            (["auth", "login"], &Method::POST) => sign_in::login(&self.supabase, request, context).await,
+            (["auth", "signup"], &Method::POST) => {
+                sign_in::signup(&self.supabase, &self.recorder, request, context).await
+            }
+            (["auth", "login"], &Method::POST) => {
+                sign_in::login(&self.supabase, &self.recorder, request, context).await
+            }
             (["auth", "refresh"], &Method::POST) => sign_in::refresh(&self.supabase, request, context).await,
             (["auth", "logout"], &Method::POST) => {
                 let caller = self.caller(&request, context).await?;
-                self.logout(&caller, context).await
+                self.logout(&caller, Origin::of(&request), context).await
             }
             (["auth", "session"], &Method::GET) => {
                 let caller = self.caller(&request, context).await?;
@@ -85,17 +92,26 @@ impl Function for Auth {
 impl Auth {
     /// In front of `supabase`, for callers that `authenticator` knows.
     pub fn new(api_keys: Option<ApiKeyConfig>, supabase: Supabase, authenticator: Arc<Authenticator>) -> Self {
-        Self { api_keys, supabase, authenticator }
+        let recorder = Recorder::new(supabase.clone());
+        Self { api_keys, supabase, authenticator, recorder }
     }
 
-    /// Who sent `request`, of which only the head is borrowed.
+    /// Writes the audit events that a database which was away has left behind. For the scheduled trigger.
+    pub async fn flush(&self, context: &Context) {
+        self.recorder.write(context).await;
+    }
+
+    /// Who sent `request`, of which only the head is borrowed. A refusal is recorded.
     fn caller<'a>(
         &'a self,
         request: &'a Request,
         context: &'a Context,
     ) -> impl Future<Output = Result<Caller, Refusal>> + Send + use<'a> {
-        let address = request.extensions().get::<ClientAddress>().copied();
-        self.authenticator.authenticate(request.headers(), address, context)
+        let (headers, origin) = (request.headers(), Origin::of(request));
+        async move {
+            let caller = self.authenticator.authenticate(headers, origin.address.map(ClientAddress), context).await;
+            caller.inspect_err(|refusal| self.recorder.record_refusal(refusal, headers, origin, context))
+        }
     }
 
     /// Who sent `request`, if it is a user with their own access token.
@@ -109,9 +125,10 @@ impl Auth {
     }
 
     /// Ends the session of the caller's own token. Its access token remains valid until it expires.
-    async fn logout(&self, caller: &Caller, context: &Context) -> Result<Response, Problem> {
+    async fn logout(&self, caller: &Caller, origin: Origin, context: &Context) -> Result<Response, Problem> {
         let token = own_token(caller)?;
         self.supabase.auth().logout(context, &token, LogoutScope::Local).await?;
+        events::signed_out(&self.recorder, origin, &caller.principal, context);
         Ok(no_content())
     }
 }

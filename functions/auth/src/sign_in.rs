@@ -1,3 +1,6 @@
+use std::sync::Arc;
+
+use audit::{Origin, Recorder};
 use http::StatusCode;
 use platform::{ClientAddress, Context, Request, Response};
 use problem::{Problem, kinds};
@@ -7,7 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 use supabase::{AuthError, SignUp, Supabase};
 
-use crate::{LIMITS, answer, attempts};
+use crate::{LIMITS, answer, attempts, events};
 
 /// The longest e-mail address, in characters (RFC 3696, erratum 1690 says 254; some systems allow more).
 const MAX_ADDRESS: usize = 320;
@@ -48,13 +51,20 @@ impl From<String> for Password {
 }
 
 /// `POST /auth/signup`: a session, or 202 when an e-mail must be confirmed first.
-pub async fn signup(supabase: &Supabase, request: Request, context: &Context) -> Result<Response, Problem> {
-    let address = request.extensions().get::<ClientAddress>().copied();
+pub async fn signup(
+    supabase: &Supabase,
+    recorder: &Arc<Recorder>,
+    request: Request,
+    context: &Context,
+) -> Result<Response, Problem> {
+    let origin = Origin::of(&request);
+    let address = origin.address.map(ClientAddress);
     let account: NewAccount = read(request, context).await?;
     check_address(&account.email)?;
     check_secret("/password", &account.password)?;
     attempts::count(context, &account.email, address).await?;
     let outcome = supabase.auth().signup(context, &account.email, &account.password.0, account.data.as_ref()).await;
+    events::signed_up(recorder, origin, &account.email, &outcome, context);
     match outcome.map_err(|error| refused("signup", error))? {
         SignUp::Session(session) => answer(StatusCode::OK, &session),
         SignUp::ConfirmationPending { user } => answer(StatusCode::ACCEPTED, &json!({"user": user})),
@@ -62,13 +72,20 @@ pub async fn signup(supabase: &Supabase, request: Request, context: &Context) ->
 }
 
 /// `POST /auth/login`: a session in Supabase's token shape.
-pub async fn login(supabase: &Supabase, request: Request, context: &Context) -> Result<Response, Problem> {
-    let address = request.extensions().get::<ClientAddress>().copied();
+pub async fn login(
+    supabase: &Supabase,
+    recorder: &Arc<Recorder>,
+    request: Request,
+    context: &Context,
+) -> Result<Response, Problem> {
+    let origin = Origin::of(&request);
+    let address = origin.address.map(ClientAddress);
     let credentials: Credentials = read(request, context).await?;
     check_address(&credentials.email)?;
     check_secret("/password", &credentials.password)?;
     attempts::count(context, &credentials.email, address).await?;
     let session = supabase.auth().sign_in_with_password(context, &credentials.email, &credentials.password.0).await;
+    events::signed_in(recorder, origin, &credentials.email, &session, context);
     answer(StatusCode::OK, &session.map_err(|error| refused("login", error))?)
 }
 

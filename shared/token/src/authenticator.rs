@@ -68,12 +68,7 @@ impl Authenticator {
         caller.inspect_err(|refusal| tracing::info!(reason = %refusal, "a credential was refused"))
     }
 
-    async fn api_key(
-        &self,
-        key: &str,
-        address: Option<ClientAddress>,
-        context: &Context,
-    ) -> Result<Caller, Refusal> {
+    async fn api_key(&self, key: &str, address: Option<ClientAddress>, context: &Context) -> Result<Caller, Refusal> {
         let key = ApiKey::parse(key).ok_or(Reason::MalformedApiKey)?;
         let api_keys = self.api_keys.as_ref().ok_or(Reason::NoApiKeys)?;
         Ok(Caller { principal: api_keys.principal(&key, address, context).await?, authorization: None })

@@ -77,8 +77,7 @@ impl KeyUses {
         let keys: Vec<_> = waiting.into_iter().map(|(id, at)| Use { id, at }).collect();
         let count = keys.len();
         // As the edge: nobody writes when their own key was used.
-        let written: Result<Value, _> =
-            self.supabase.rpc(context, TOUCH_KEYS, &Uses { keys }, Identity::Service).await;
+        let written: Result<Value, _> = self.supabase.rpc(context, TOUCH_KEYS, &Uses { keys }, Identity::Service).await;
         if let Err(error) = written {
             tracing::warn!(%error, count, "the use of API keys could not be noted");
         }

@@ -6,6 +6,7 @@
 
 mod api_keys;
 mod authenticator;
+mod claimed;
 mod claims;
 mod config;
 mod credential;
@@ -27,6 +28,7 @@ mod wycheproof;
 pub mod api_key;
 
 pub use authenticator::{Authenticator, Caller};
+pub use claimed::{Claimed, claimed, issued_to};
 pub use config::{ApiKeyConfig, Config, Jwks};
 pub use key_set::{KeySet, KeySetError};
 pub use network::{Network, NetworkError};

@@ -183,7 +183,8 @@ fn a_supabase_key_is_no_user_s_credential() {
 fn a_signature_that_the_host_cannot_check_is_neither_accepted_nor_refused() {
     let (host, key) = (Host::new(), Key::new("k1", 1));
     host.signatures.answer(Err(VerifierError("no crypto".into())));
-    let refusal = host.block_on(inline(&[key.jwk()]).authenticate(&bearer(&key.token(&claims())), None, &host.context()));
+    let refusal =
+        host.block_on(inline(&[key.jwk()]).authenticate(&bearer(&key.token(&claims())), None, &host.context()));
     assert!(matches!(refusal, Err(Refusal::Unavailable { .. })));
 }
 
