@@ -1,12 +1,10 @@
-use std::collections::VecDeque;
-
 use bytes::Bytes;
 use futures_util::stream;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::{Method, StatusCode};
 use platform::{Body, BodyError, Request, Response, Timestamp};
 use problem::{Problem, kinds};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 use supabase::{EXPORT_AUDIT, LIST_AUDIT};
@@ -22,17 +20,25 @@ const MAX_PAGE: u64 = 100;
 const MAX_SEQ: u64 = 999_999_999_999_999;
 const PLACES: Places = &[("org_id", "org")];
 
-/// A page of the database function; the entries pass as they are.
-#[derive(Deserialize)]
+/// A page of the log; the entries pass as they are.
+#[derive(Deserialize, Serialize)]
 struct Page {
-    events: Box<RawValue>,
+    #[serde(rename(deserialize = "events"))]
+    data: Box<RawValue>,
     next_cursor: Option<String>,
 }
 
 #[derive(Deserialize)]
 struct ExportedPage {
-    entries: VecDeque<Box<RawValue>>,
+    entries: Vec<Box<RawValue>>,
     next_after: Option<u64>,
+}
+
+/// What an export has still to send.
+enum Rest {
+    Page(ExportedPage),
+    After(u64),
+    Nothing,
 }
 
 /// Answers a request to `/auth/audit/<path…>`.
@@ -49,26 +55,27 @@ pub async fn handle(user: &User, path: &[&str], request: Request) -> Result<Resp
 async fn page(user: &User, query: &str) -> Result<Response, Problem> {
     let payload = parse(query, &["org", "action", "actor", "from", "to", "cursor", "limit"])?;
     let page: Page = user.call(LIST_AUDIT, &payload.into(), PLACES).await?;
-    answer(StatusCode::OK, &json!({"data": page.events, "next_cursor": page.next_cursor}))
+    answer(StatusCode::OK, &page)
 }
 
 /// The log as JSON Lines, the oldest entry first: each line has the text that was hashed, byte for byte, with both hashes.
-/// One page of the database is in memory at a time.
+/// One page of the database is in memory at a time. The first is there before the answer begins, so that a refusal is one.
 async fn export(user: &User, query: &str) -> Result<Response, Problem> {
     let payload = parse(query, &["org", "after"])?;
     let first = next_page(user, &payload).await?;
-    let pages = stream::try_unfold((user.clone(), payload, Some(first)), |(user, mut payload, page)| async move {
-        let Some(page) = page else { return Ok::<_, BodyError>(None) };
-        let chunk = lines(&page.entries);
-        let next = match page.next_after {
-            Some(after) => {
-                payload.insert("after_seq".into(), after.into());
-                let next = next_page(&user, &payload).await;
-                Some(next.map_err(|problem| BodyError::Interrupted(problem.message()))?)
+    let rest = if first.entries.is_empty() { Rest::Nothing } else { Rest::Page(first) };
+    let pages = stream::try_unfold((user.clone(), payload, rest), |(user, mut payload, rest)| async move {
+        let page = match rest {
+            Rest::Page(page) => page,
+            Rest::After(seq) => {
+                payload.insert("after_seq".into(), seq.into());
+                let page = next_page(&user, &payload).await;
+                page.map_err(|problem| BodyError::Interrupted(problem.message()))?
             }
-            None => None,
+            Rest::Nothing => return Ok(None),
         };
-        Ok(Some((chunk, (user, payload, next))))
+        let rest = page.next_after.map_or(Rest::Nothing, Rest::After);
+        Ok(Some((lines(&page.entries), (user, payload, rest))))
     });
     let mut response = Response::new(Body::from_stream(pages));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/jsonl"));
@@ -80,7 +87,7 @@ async fn next_page(user: &User, payload: &Map<String, Value>) -> Result<Exported
     user.call(EXPORT_AUDIT, &Value::Object(payload.clone()), PLACES).await
 }
 
-fn lines(entries: &VecDeque<Box<RawValue>>) -> Bytes {
+fn lines(entries: &[Box<RawValue>]) -> Bytes {
     let mut text = String::new();
     for entry in entries {
         text.push_str(entry.get());
