@@ -69,7 +69,7 @@ fn database_url() -> Result<String, String> {
 
 /// Every chain of one and the same moment, or that of one organization.
 fn verify(client: &mut Client, org: Option<&str>) -> Result<Vec<(String, Verdict)>, postgres::Error> {
-    let mut moment = client.build_transaction();
+    let moment = client.build_transaction();
     let mut moment = moment.read_only(true).isolation_level(postgres::IsolationLevel::RepeatableRead).start()?;
     let orgs: Vec<String> = moment.query(CHAINS, &[&org])?.iter().map(|row| row.get(0)).collect();
     orgs.into_iter().map(|org| verify_chain(&mut moment, &org).map(|verdict| (org, verdict))).collect()

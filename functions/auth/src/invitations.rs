@@ -86,7 +86,7 @@ impl InvitationToken {
     fn generate(entropy: &dyn Entropy) -> Self {
         let mut random = Zeroizing::new([0; RANDOM_BYTES]);
         entropy.fill(random.as_mut_slice());
-        Self(format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(&*random)).into())
+        Self(format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(random.as_slice())).into())
     }
 
     /// What the database knows of it: SHA-256 in hexadecimal. 256 random bits need no slower digest.

@@ -81,8 +81,9 @@ impl Function for Auth {
             (["auth", "audit", rest @ ..], _) => {
                 audit_log::handle(&self.user(&request, context).await?, rest, request).await
             }
-            (["auth", "invitations", "accept"], _) => Err(Problem::method_not_allowed("POST")),
-            (["auth", "signup" | "login" | "refresh" | "logout"], _) => Err(Problem::method_not_allowed("POST")),
+            (["auth", "signup" | "login" | "refresh" | "logout"] | ["auth", "invitations", "accept"], _) => {
+                Err(Problem::method_not_allowed("POST"))
+            }
             (["auth", "session"], _) => Err(Problem::method_not_allowed("GET, HEAD")),
             _ => Err(kinds::NOT_FOUND.into()),
         }

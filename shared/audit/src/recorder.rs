@@ -147,10 +147,10 @@ impl Recorder {
         if state.writing.is_none_or(|(number, _)| number != writer) {
             return None;
         }
-        let events: Vec<_> = state.queue.iter().take(BATCH).map(|(_, event)| Arc::clone(event)).collect();
-        let last = state.queue.iter().take(BATCH).last().map(|(number, _)| *number);
-        state.writing = last.map(|_| (writer, later(now)));
-        last.map(|last| (last, events))
+        let batch = state.queue.iter().take(BATCH);
+        let (numbers, events): (Vec<_>, Vec<_>) = batch.map(|(number, event)| (*number, Arc::clone(event))).unzip();
+        state.writing = numbers.last().map(|_| (writer, later(now)));
+        numbers.last().map(|last| (*last, events))
     }
 
     /// The events up to number `last` are done with.

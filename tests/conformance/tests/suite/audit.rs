@@ -96,7 +96,7 @@ fn sha256_hex(previous: &str, entry: &str) -> String {
     let mut digest = Sha256::new();
     digest.update(nibbles.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect::<Vec<_>>());
     digest.update(entry);
-    digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    digest.finalize().iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
 }
 
 fn parameters_that_are_wrong_are_told_by_name(rig: &Rig) {

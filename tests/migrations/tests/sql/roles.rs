@@ -24,8 +24,8 @@ pub const TESTS: &[Test] = &[
 fn deleting(cluster: &Cluster) {
     let (org, other) = (cluster.organization("role-deleting"), cluster.organization("role-deleting-other"));
     cluster.join(other.id, org.owner, "owner");
-    let make = json!({ "org_id": org.id, "name": "auditor", "permissions": ["audit:read"] });
-    let made = cluster.call(As::User(org.owner), "create_role", &make).unwrap();
+    let auditor = json!({ "org_id": org.id, "name": "auditor", "permissions": ["audit:read"] });
+    let made = cluster.call(As::User(org.owner), "create_role", &auditor).unwrap();
     let of_other = json!({ "org_id": other.id, "id": made["id"] });
     assert_eq!(cluster.refusal(As::User(org.owner), "delete_role", &of_other).0, "PT404");
     let own = json!({ "org_id": org.id, "id": made["id"] });
