@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods)] // a tool on a person's machine: it has a process environment and a clock
 #![allow(clippy::indexing_slicing)] // a member that a JSON value lacks reads as null
 
+mod audit;
 mod bench;
 mod check;
 mod demo;
@@ -41,6 +42,8 @@ enum Command {
     Demo(demo::Arguments),
     /// Run every test of the project.
     Test(test::Arguments),
+    /// Check the audit log.
+    Audit(audit::Arguments),
     /// Measure CPU per request, added latency, memory and size, beside a direct run.
     Bench(bench::Arguments),
     /// Format, lints for each target, docs, dependency policy.
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
         Command::Down => up::down(),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
+        Command::Audit(arguments) => audit::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Check => check::run(),
         Command::Wasm => wasm::run(),

@@ -1,9 +1,8 @@
+use audit::account_digest;
 use http::header::RETRY_AFTER;
 use platform::{ClientAddress, Context};
 use problem::{Problem, kinds};
 use quota::{Decision, Policy, Take};
-use sha2::{Digest as _, Sha256};
-use token::api_key;
 
 /// Attempts at one account: 10 per 5 minutes.
 const PER_ACCOUNT: (&str, u64, u64) = ("sign-in-account", 10, 300);
@@ -15,10 +14,10 @@ const NANOS_PER_SECOND: u64 = 1_000_000_000;
 ///
 /// The account is counted whether it exists or not, under a digest, so that the ledger holds no address book.
 pub async fn count(context: &Context, account: &str, address: Option<ClientAddress>) -> Result<(), Problem> {
-    let account = format!("account:{}", api_key::hex(&Sha256::digest(account.trim().to_lowercase()).into()));
+    let account = format!("account:{}", account_digest(account));
     take(context, &account, PER_ACCOUNT).await?;
     match address {
-        Some(address) => take(context, &format!("address:{}", network(address)), PER_ADDRESS).await,
+        Some(address) => take(context, &format!("address:{}", address.network()), PER_ADDRESS).await,
         None => Ok(()),
     }
 }
@@ -41,32 +40,4 @@ fn too_many(decision: &Decision) -> Problem {
     Problem::new(kinds::RATE_LIMITED)
         .detail(format!("Too many attempts to sign in; the next one is possible in {seconds} s."))
         .header(RETRY_AFTER, &seconds)
-}
-
-/// An IPv6 caller commands a whole /64, so that is what is counted.
-fn network(ClientAddress(address): ClientAddress) -> String {
-    match address {
-        std::net::IpAddr::V4(address) => address.to_string(),
-        std::net::IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::net::IpAddr;
-
-    fn network_of(address: &str) -> String {
-        network(ClientAddress(address.parse::<IpAddr>().unwrap()))
-    }
-
-    #[test]
-    fn counts_an_ipv6_network_as_one_caller() {
-        assert_eq!(network_of("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::/64");
-        assert_eq!(network_of("2001:db8:1:2::1"), network_of("2001:db8:1:2:ffff::9"));
-        assert_eq!(network_of("192.0.2.7"), "192.0.2.7");
-    }
 }

@@ -1,24 +1,38 @@
 use http::{Method, StatusCode};
-use platform::{Context, Request, Response, Timestamp};
+use platform::{Request, Response, Timestamp};
 use problem::{Problem, kinds};
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::ExposeSecret as _;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use supabase::{CREATE_KEY, Identity, LIST_KEYS, REVOKE_KEY, Supabase};
+use supabase::{CREATE_KEY, LIST_KEYS, REVOKE_KEY, ROTATE_KEY, Rpc};
 use token::api_key::{self, ApiKey, PEPPER_VERSION};
-use token::{ApiKeyConfig, Caller, SCOPES};
+use token::{ApiKeyConfig, Network, SCOPES};
 use uuid::Uuid;
 
-use crate::{answer, no_content, own_token, sign_in};
+use crate::user::{Places, User, id};
+use crate::{answer, list, no_content, sign_in};
 
 /// The longest name of a key, in characters.
 const MAX_NAME: usize = 100;
+/// The most networks that a key can be bound to.
+const MAX_NETWORKS: usize = 20;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct NewKey {
     name: String,
     scopes: Vec<String>,
+    expires_at: Option<Expiry>,
+    /// From where the key may be used; from everywhere if there is none.
+    #[serde(default)]
+    allowed_cidrs: Vec<Network>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Rotation {
+    /// How long the old key goes on working.
+    overlap_seconds: Option<u64>,
     expires_at: Option<Expiry>,
 }
 
@@ -38,60 +52,78 @@ impl TryFrom<String> for Expiry {
 /// Answers a request to `/auth/keys/<path…>`. Only the user's own access token manages keys: a stolen key makes no others.
 pub async fn handle(
     config: Option<&ApiKeyConfig>,
-    supabase: &Supabase,
+    user: &User,
     path: &[&str],
     request: Request,
-    caller: &Caller,
-    context: &Context,
 ) -> Result<Response, Problem> {
-    let user = &own_token(caller)?;
     match (path, request.method()) {
-        ([], &Method::GET) => list(supabase, user, context).await,
-        ([], &Method::POST) => create(config, supabase, request, user, context).await,
-        ([id], &Method::DELETE) => revoke(supabase, id, user, context).await,
+        ([], &Method::GET) => list(user.call(LIST_KEYS, &json!({}), &[]).await?, "keys"),
+        ([], &Method::POST) => create(config, user, request).await,
+        ([key], &Method::DELETE) => revoke(user, id(key)?).await,
+        ([key, "rotate"], &Method::POST) => rotate(config, user, id(key)?, request).await,
         ([], _) => Err(Problem::method_not_allowed("GET, HEAD, POST")),
         ([_], _) => Err(Problem::method_not_allowed("DELETE")),
+        ([_, "rotate"], _) => Err(Problem::method_not_allowed("POST")),
         _ => Err(kinds::NOT_FOUND.into()),
     }
 }
 
-async fn list(supabase: &Supabase, user: &SecretString, context: &Context) -> Result<Response, Problem> {
-    let mut listed: Value = supabase.rpc(context, LIST_KEYS, &json!({}), Identity::User(user)).await?;
-    answer(StatusCode::OK, &json!({"data": listed.get_mut("keys").map(Value::take)}))
-}
-
-/// Makes a key and shows it this once; from then on only its digest is known.
-async fn create(
-    config: Option<&ApiKeyConfig>,
-    supabase: &Supabase,
-    request: Request,
-    user: &SecretString,
-    context: &Context,
-) -> Result<Response, Problem> {
+async fn create(config: Option<&ApiKeyConfig>, user: &User, request: Request) -> Result<Response, Problem> {
     let config = config.ok_or(kinds::MISCONFIGURED)?;
-    let wish: NewKey = sign_in::read(request, context).await?;
+    let wish: NewKey = sign_in::read(request, user.context()).await?;
     check(&wish)?;
-    let secret = api_key::generate(config.environment(), &*context.entropy);
-    let key = ApiKey::parse(secret.expose_secret()).ok_or(kinds::INTERNAL)?;
-    let row = json!({
+    let wish = json!({
         "name": wish.name,
         "scopes": wish.scopes,
         "expires_at": wish.expires_at.map(|expiry| expiry.0),
-        "digest": api_key::hex(&config.pepper.digest(&key)),
-        "pepper_version": PEPPER_VERSION,
-        "prefix": key.display_prefix(),
+        "allowed_cidrs": wish.allowed_cidrs,
     });
-    let mut created: Value = supabase.rpc(context, CREATE_KEY, &row, Identity::User(user)).await?;
-    if let Some(members) = created.as_object_mut() {
-        members.insert("key".into(), secret.expose_secret().into());
-    }
-    answer(StatusCode::CREATED, &created)
+    let places = &[("expires_at", "/expires_at"), ("allowed_cidrs", "/allowed_cidrs")];
+    let made = make(config, user, CREATE_KEY, wish, places).await;
+    // Row level security refuses without a word.
+    made.map_err(|problem| match problem.kind().status {
+        403 => problem.detail("This needs the permission keys:write."),
+        _ => problem,
+    })
 }
 
-async fn revoke(supabase: &Supabase, id: &str, user: &SecretString, context: &Context) -> Result<Response, Problem> {
-    // What is no id names no key.
-    let id: Uuid = id.parse().map_err(|_| Problem::new(kinds::NOT_FOUND))?;
-    let _: Value = supabase.rpc(context, REVOKE_KEY, &json!({"id": id}), Identity::User(user)).await?;
+/// Makes a successor with the same name, scopes and networks; the old key works until the overlap has passed.
+async fn rotate(config: Option<&ApiKeyConfig>, user: &User, old: Uuid, request: Request) -> Result<Response, Problem> {
+    let config = config.ok_or(kinds::MISCONFIGURED)?;
+    let wish: Rotation = sign_in::read(request, user.context()).await?;
+    let wish = json!({
+        "id": old,
+        "overlap_seconds": wish.overlap_seconds,
+        "expires_at": wish.expires_at.map(|expiry| expiry.0),
+    });
+    let places = &[("overlap_seconds", "/overlap_seconds"), ("expires_at", "/expires_at")];
+    make(config, user, ROTATE_KEY, wish, places).await
+}
+
+/// Makes a key and shows it this once; from then on only its digest is known.
+async fn make(
+    config: &ApiKeyConfig,
+    user: &User,
+    function: Rpc,
+    mut wish: Value,
+    places: Places,
+) -> Result<Response, Problem> {
+    let secret = api_key::generate(config.environment(), &*user.context().entropy);
+    let key = ApiKey::parse(secret.expose_secret()).ok_or(kinds::INTERNAL)?;
+    if let Some(members) = wish.as_object_mut() {
+        members.insert("digest".into(), api_key::hex(&config.pepper.digest(&key)).into());
+        members.insert("pepper_version".into(), PEPPER_VERSION.into());
+        members.insert("prefix".into(), key.display_prefix().into());
+    }
+    let mut made: Value = user.call(function, &wish, places).await?;
+    if let Some(members) = made.as_object_mut() {
+        members.insert("key".into(), secret.expose_secret().into());
+    }
+    answer(StatusCode::CREATED, &made)
+}
+
+async fn revoke(user: &User, key: Uuid) -> Result<Response, Problem> {
+    let _: Value = user.call(REVOKE_KEY, &json!({"id": key}), &[]).await?;
     Ok(no_content())
 }
 
@@ -102,6 +134,9 @@ fn check(wish: &NewKey) -> Result<(), Problem> {
     }
     if wish.scopes.is_empty() {
         return invalid("/scopes", format!("must name at least one of {}", SCOPES.join(", ")));
+    }
+    if wish.allowed_cidrs.len() > MAX_NETWORKS {
+        return invalid("/allowed_cidrs", format!("must name at most {MAX_NETWORKS} networks"));
     }
     match wish.scopes.iter().position(|scope| !SCOPES.contains(&scope.as_str())) {
         Some(index) => invalid(&format!("/scopes/{index}"), format!("must be one of {}", SCOPES.join(", "))),
@@ -115,7 +150,8 @@ mod tests {
 
     fn checked(name: &str, scopes: &[&str]) -> Result<(), String> {
         let scopes = scopes.iter().map(|scope| (*scope).to_owned()).collect();
-        check(&NewKey { name: name.into(), scopes, expires_at: None }).map_err(|problem| problem.openai_body())
+        check(&NewKey { name: name.into(), scopes, expires_at: None, allowed_cidrs: vec![] })
+            .map_err(|problem| problem.openai_body())
     }
 
     #[test]
@@ -131,5 +167,22 @@ mod tests {
         assert!(checked("", &["llm"]).unwrap_err().contains(r#""param":"name""#));
         assert!(checked("ci", &[]).unwrap_err().contains(r#""param":"scopes""#));
         assert!(checked("ci", &["llm", "admin"]).unwrap_err().contains(r#""param":"scopes[1]""#));
+    }
+
+    #[test]
+    fn a_key_is_bound_to_networks_and_not_to_too_many() {
+        let wish = |networks: Value| {
+            let text = json!({"name": "ci", "scopes": ["llm"], "allowed_cidrs": networks}).to_string();
+            json_body::parse::<NewKey>(text.as_bytes())
+                .and_then(|wish| check(&wish))
+                .map_err(|problem| problem.openai_body())
+        };
+        assert_eq!(wish(json!(["192.0.2.0/24", "2001:db8::/32"])), Ok(()));
+        assert_eq!(wish(json!(vec!["192.0.2.0/24"; 20])), Ok(()));
+        assert!(wish(json!(vec!["192.0.2.0/24"; 21])).unwrap_err().contains(r#""param":"allowed_cidrs""#));
+        for network in ["192.0.2.1/24", "192.0.2.0", "everywhere"] {
+            let refused = wish(json!(["192.0.2.0/24", network])).unwrap_err();
+            assert!(refused.contains(r#""param":"allowed_cidrs[1]""#), "{refused}");
+        }
     }
 }

@@ -1,13 +1,22 @@
-//! Sign-up, sign-in and sessions in front of Supabase Auth, and the user's API keys: `/auth/*`.
+//! Sign-up, sign-in and sessions in front of Supabase Auth, the user's API keys, and organizations: `/auth/*`.
 
 mod attempts;
+mod audit_log;
+mod events;
+mod invitations;
 mod keys;
+mod members;
+mod orgs;
+mod roles;
 mod sessions;
 mod sign_in;
+mod teams;
+mod user;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use audit::{Origin, Recorder};
 use front_door::{Function, segments};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::{Method, StatusCode};
@@ -16,8 +25,11 @@ use platform::{Body, Configuration, Context, Request, Response};
 use problem::{Problem, kinds};
 use secrecy::SecretString;
 use serde::Serialize;
+use serde_json::{Value, json};
 use supabase::Supabase;
-use token::{ApiKeyConfig, Authenticator, Caller, Sent};
+use token::{ApiKeyConfig, Authenticator, Caller, Refusal, Sent};
+
+use crate::user::User;
 
 /// What `/auth/*` accepts: nothing of it is large.
 const LIMITS: Limits = Limits { bytes: 16 * 1024, time: Duration::from_secs(10) };
@@ -28,6 +40,7 @@ pub struct Auth {
     api_keys: Option<ApiKeyConfig>,
     supabase: Supabase,
     authenticator: Arc<Authenticator>,
+    recorder: Arc<Recorder>,
 }
 
 impl Function for Auth {
@@ -51,14 +64,25 @@ impl Function for Auth {
             (["auth", "csrf"], &Method::GET) => sessions::csrf(self, request, context).await,
             (["auth", "sessions", rest @ ..], _) => sessions::handle(self, rest, request, context).await,
             (["auth", "session"], &Method::GET) => {
-                let caller = self.authenticator.authenticate(Sent::with(&request), context).await?;
+                let caller = self.caller(&request, context).await?;
                 answer(StatusCode::OK, &*caller.principal)
             }
             (["auth", "keys", rest @ ..], _) => {
-                let caller = self.authenticator.authenticate(Sent::with(&request), context).await?;
-                keys::handle(self.api_keys.as_ref(), &self.supabase, rest, request, &caller, context).await
+                keys::handle(self.api_keys.as_ref(), &self.user(&request, context).await?, rest, request).await
             }
-            (["auth", "signup" | "login" | "refresh" | "logout"], _) => Err(Problem::method_not_allowed("POST")),
+            (["auth", "orgs", rest @ ..], _) => orgs::handle(&self.user(&request, context).await?, rest, request).await,
+            (["auth", "teams", rest @ ..], _) => {
+                teams::handle(&self.user(&request, context).await?, rest, request).await
+            }
+            (["auth", "invitations", "accept"], &Method::POST) => {
+                invitations::accept(&self.user(&request, context).await?, request).await
+            }
+            (["auth", "audit", rest @ ..], _) => {
+                audit_log::handle(&self.user(&request, context).await?, rest, request).await
+            }
+            (["auth", "signup" | "login" | "refresh" | "logout"] | ["auth", "invitations", "accept"], _) => {
+                Err(Problem::method_not_allowed("POST"))
+            }
             (["auth", "session" | "csrf"], _) => Err(Problem::method_not_allowed("GET, HEAD")),
             _ => Err(kinds::NOT_FOUND.into()),
         }
@@ -68,7 +92,38 @@ impl Function for Auth {
 impl Auth {
     /// In front of `supabase`, for callers that `authenticator` knows.
     pub fn new(api_keys: Option<ApiKeyConfig>, supabase: Supabase, authenticator: Arc<Authenticator>) -> Self {
-        Self { api_keys, supabase, authenticator }
+        let recorder = Recorder::new(supabase.clone());
+        Self { api_keys, supabase, authenticator, recorder }
+    }
+
+    /// Writes the audit events that a database which was away has left behind. For the scheduled trigger.
+    pub async fn flush(&self, context: &Context) {
+        self.recorder.write(context).await;
+    }
+
+    /// Who sent `request`, of which only the head is borrowed. A refusal is recorded.
+    fn caller<'a>(
+        &'a self,
+        request: &'a Request,
+        context: &'a Context,
+    ) -> impl Future<Output = Result<Caller, Refusal>> + Send + use<'a> {
+        self.authenticate(Sent::with(request), Origin::of(request), context)
+    }
+
+    /// Who sent this. A refusal is recorded.
+    async fn authenticate(&self, sent: Sent<'_>, origin: Origin, context: &Context) -> Result<Caller, Refusal> {
+        let caller = self.authenticator.authenticate(sent, context).await;
+        caller.inspect_err(|refusal| self.recorder.record_refusal(refusal, sent.headers, origin, context))
+    }
+
+    /// Who sent `request`, if it is a user with their own access token.
+    fn user<'a>(
+        &'a self,
+        request: &'a Request,
+        context: &'a Context,
+    ) -> impl Future<Output = Result<User, Problem>> + Send + use<'a> {
+        let caller = self.caller(request, context);
+        async move { User::of(&caller.await?, &self.supabase, context) }
     }
 }
 
@@ -90,6 +145,11 @@ fn answer(status: StatusCode, body: &impl Serialize) -> Result<Response, Problem
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(response)
+}
+
+/// `{"data": […]}` of an answer that has its list under `name`.
+fn list(mut listed: Value, name: &str) -> Result<Response, Problem> {
+    answer(StatusCode::OK, &json!({"data": listed.get_mut(name).map(Value::take)}))
 }
 
 fn no_content() -> Response {

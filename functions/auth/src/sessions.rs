@@ -1,3 +1,4 @@
+use audit::Origin;
 use http::header::{HeaderValue, SET_COOKIE, USER_AGENT};
 use http::request::Parts;
 use http::{Method as Verb, StatusCode, Uri};
@@ -8,7 +9,7 @@ use supabase::{Identity, LIST_SESSIONS, LogoutScope, REVOKE_SESSION, REVOKE_SESS
 use token::{Begun, Caller, Device, Method, Sent, Sessions};
 use uuid::Uuid;
 
-use crate::{Auth, answer, no_content, own_token};
+use crate::{Auth, answer, events, no_content, own_token};
 
 /// In which form a new session is wanted: tokens, or with `?session=cookie` a cookie.
 pub struct Wish<'a>(Option<Cookie<'a>>);
@@ -57,29 +58,29 @@ impl<'a> Wish<'a> {
 
 /// `POST /auth/refresh` with a cookie: the next tokens, under another cookie.
 pub async fn rotate(auth: &Auth, request: Request, context: &Context) -> Result<Response, Problem> {
-    let (head, _) = request.into_parts();
-    let (_, sessions, cookie) = cookie_caller(auth, &head, context).await?;
+    let (origin, (head, _)) = (Origin::of(&request), request.into_parts());
+    let (sessions, cookie) = cookie_caller(auth, &head, origin, context).await?;
     let begun = sessions.rotate(&cookie, context).await?;
     with_cookie(&begun, &json!({"csrf_token": begun.csrf_token, "expires_at": begun.expires_at}))
 }
 
 /// `GET /auth/csrf`: what unsafe requests with the cookie carry in `x-csrf-token`.
 pub async fn csrf(auth: &Auth, request: Request, context: &Context) -> Result<Response, Problem> {
-    let (head, _) = request.into_parts();
-    let (_, sessions, cookie) = cookie_caller(auth, &head, context).await?;
+    let (origin, (head, _)) = (Origin::of(&request), request.into_parts());
+    let (sessions, cookie) = cookie_caller(auth, &head, origin, context).await?;
     answer(StatusCode::OK, &json!({"csrf_token": sessions.csrf_token(&cookie)}))
 }
 
 /// `POST /auth/logout`: ends the session; with `?scope=global` all of the user's, and makes their access tokens stale.
 pub async fn logout(auth: &Auth, request: Request, context: &Context) -> Result<Response, Problem> {
-    let (head, _) = request.into_parts();
+    let (origin, (head, _)) = (Origin::of(&request), request.into_parts());
     let everywhere = match parameter(&head.uri, "scope") {
         None | Some("local") => false,
         Some("global") => true,
         Some(_) => return Err(Problem::new(kinds::INVALID_REQUEST).detail("`scope` can be `local` or `global`.")),
     };
     let sent = Sent::of(&head);
-    let caller = auth.authenticator.authenticate(sent, context).await?;
+    let caller = auth.authenticate(sent, origin.clone(), context).await?;
     let token = own_token(&caller)?;
     let cookie = sent.session_cookie().map(str::to_owned);
     if let (Some(sessions), Some(cookie)) = (auth.authenticator.sessions(), &cookie) {
@@ -91,6 +92,7 @@ pub async fn logout(auth: &Auth, request: Request, context: &Context) -> Result<
     }
     let scope = if everywhere { LogoutScope::Global } else { LogoutScope::Local };
     auth.supabase.auth().logout(context, &token, scope).await?;
+    events::signed_out(&auth.recorder, origin, &caller.principal, context);
     let mut response = no_content();
     if cookie.is_some() {
         response.headers_mut().insert(SET_COOKIE, Sessions::no_cookie());
@@ -100,8 +102,8 @@ pub async fn logout(auth: &Auth, request: Request, context: &Context) -> Result<
 
 /// Answers a request to `/auth/sessions/<path…>`: the user's own cookie sessions.
 pub async fn handle(auth: &Auth, path: &[&str], request: Request, context: &Context) -> Result<Response, Problem> {
-    let (head, _) = request.into_parts();
-    let caller = auth.authenticator.authenticate(Sent::of(&head), context).await?;
+    let (origin, (head, _)) = (Origin::of(&request), request.into_parts());
+    let caller = auth.authenticate(Sent::of(&head), origin, context).await?;
     match (path, &head.method) {
         ([], &Verb::GET) => list(auth, &caller, context).await,
         ([id], &Verb::DELETE) => revoke(auth, id, &caller, context).await,
@@ -125,17 +127,18 @@ async fn revoke(auth: &Auth, id: &str, caller: &Caller, context: &Context) -> Re
     Ok(no_content())
 }
 
-/// The caller, who must have come with a cookie, and its value.
+/// The sessions, and the value of the cookie that the caller must have come with.
 async fn cookie_caller<'a>(
     auth: &'a Auth,
     head: &Parts,
+    origin: Origin,
     context: &Context,
-) -> Result<(Caller, &'a Sessions, String), Problem> {
+) -> Result<(&'a Sessions, String), Problem> {
     let sent = Sent::of(head);
-    let caller = auth.authenticator.authenticate(sent, context).await?;
+    let caller = auth.authenticate(sent, origin, context).await?;
     match (auth.authenticator.sessions(), sent.session_cookie()) {
         (Some(sessions), Some(cookie)) if caller.principal.method == Method::Session => {
-            Ok((caller, sessions, cookie.to_owned()))
+            Ok((sessions, cookie.to_owned()))
         }
         _ => {
             Err(Problem::new(kinds::INVALID_REQUEST).detail("This is for cookie sessions: the request has no cookie."))

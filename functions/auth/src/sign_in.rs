@@ -1,3 +1,4 @@
+use audit::Origin;
 use http::StatusCode;
 use platform::{ClientAddress, Context, Request, Response};
 use problem::{Problem, kinds};
@@ -8,7 +9,7 @@ use serde_json::{Map, Value, json};
 use supabase::{AuthError, SignUp};
 
 use crate::sessions::Wish;
-use crate::{Auth, LIMITS, answer, attempts};
+use crate::{Auth, LIMITS, answer, attempts, events};
 
 /// The longest e-mail address, in characters (RFC 3696, erratum 1690 says 254; some systems allow more).
 const MAX_ADDRESS: usize = 320;
@@ -50,14 +51,16 @@ impl From<String> for Password {
 
 /// `POST /auth/signup`: a session (with `?session=cookie` as a cookie), or 202 when an e-mail must be confirmed first.
 pub async fn signup(auth: &Auth, request: Request, context: &Context) -> Result<Response, Problem> {
-    let address = request.extensions().get::<ClientAddress>().copied();
+    let origin = Origin::of(&request);
+    let address = origin.address.map(ClientAddress);
     let wish = Wish::of(auth, &request)?;
     let account: NewAccount = read(request, context).await?;
     check_address(&account.email)?;
     check_secret("/password", &account.password)?;
     attempts::count(context, &account.email, address).await?;
-    let outcome =
-        auth.supabase.auth().signup(context, &account.email, &account.password.0, account.data.as_ref()).await;
+    let supabase = auth.supabase.auth();
+    let outcome = supabase.signup(context, &account.email, &account.password.0, account.data.as_ref()).await;
+    events::signed_up(&auth.recorder, origin, &account.email, &outcome, context);
     match outcome.map_err(|error| refused("signup", error))? {
         SignUp::Session(session) => wish.grant(&session, context).await,
         SignUp::ConfirmationPending { user } => answer(StatusCode::ACCEPTED, &json!({"user": user})),
@@ -66,7 +69,8 @@ pub async fn signup(auth: &Auth, request: Request, context: &Context) -> Result<
 
 /// `POST /auth/login`: a session in Supabase's token shape, with `?session=cookie` as a cookie.
 pub async fn login(auth: &Auth, request: Request, context: &Context) -> Result<Response, Problem> {
-    let address = request.extensions().get::<ClientAddress>().copied();
+    let origin = Origin::of(&request);
+    let address = origin.address.map(ClientAddress);
     let wish = Wish::of(auth, &request)?;
     let credentials: Credentials = read(request, context).await?;
     check_address(&credentials.email)?;
@@ -74,6 +78,7 @@ pub async fn login(auth: &Auth, request: Request, context: &Context) -> Result<R
     attempts::count(context, &credentials.email, address).await?;
     let supabase = auth.supabase.auth();
     let session = supabase.sign_in_with_password(context, &credentials.email, &credentials.password.0).await;
+    events::signed_in(&auth.recorder, origin, &credentials.email, &session, context);
     wish.grant(&session.map_err(|error| refused("login", error))?, context).await
 }
 

@@ -36,6 +36,7 @@ mod tests;
 
 use std::sync::Arc;
 
+use audit::Origin;
 use front_door::Function;
 use http::Method;
 use platform::{Configuration, Context, Request, Response};
@@ -57,6 +58,7 @@ pub struct LlmProxy {
     supabase: Supabase,
     catalog: Arc<Catalog>,
     recorder: Arc<Recorder>,
+    audit: Arc<audit::Recorder>,
     authenticator: Arc<Authenticator>,
 }
 
@@ -83,7 +85,10 @@ impl Function for LlmProxy {
         if !ROUTES.contains(&request.uri().path()) {
             return Err(kinds::NOT_FOUND.into());
         }
-        let caller = self.authenticator.authenticate(Sent::with(&request), context).await?;
+        let caller = self.authenticator.authenticate(Sent::with(&request), context).await;
+        let caller = caller.inspect_err(|refusal| {
+            self.audit.record_refusal(refusal, request.headers(), Origin::of(&request), context);
+        })?;
         self.handle(request, &caller, context).await
     }
 }
@@ -93,7 +98,8 @@ impl LlmProxy {
     pub fn new(config: Config, supabase: Supabase, authenticator: Arc<Authenticator>) -> Self {
         let catalog = Catalog::new(supabase.clone());
         let recorder = Recorder::new(supabase.clone(), recorder::LIMITS);
-        Self { config, supabase, catalog, recorder, authenticator }
+        let audit = audit::Recorder::new(supabase.clone());
+        Self { config, supabase, catalog, recorder, audit, authenticator }
     }
 
     /// Answers a request to one of the routes above for an authenticated caller. The scopes are `llm` and, for the
@@ -112,9 +118,10 @@ impl LlmProxy {
         self.route(request, Caller { payer, access_token }, context).await
     }
 
-    /// Writes the usage events that a database which was away has left behind. For the scheduled trigger.
+    /// Writes the usage and audit events that a database which was away has left behind. For the scheduled trigger.
     pub async fn flush(&self, context: &Context) {
         self.recorder.write(context).await;
+        self.audit.write(context).await;
     }
 
     async fn route(&self, request: Request, caller: Caller, context: &Context) -> Result<Response, Problem> {

@@ -28,6 +28,7 @@ impl Edge {
         tracing::debug!(cron, %now, "scheduled");
         if let Some(functions) = self.0.behind() {
             functions.llm.flush(context).await;
+            functions.auth.flush(context).await;
         }
     }
 }

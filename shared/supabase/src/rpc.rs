@@ -46,6 +46,8 @@ pub const LIST_ORGANIZATIONS: Rpc =
 /// Makes an organization that the user owns.
 pub const CREATE_ORGANIZATION: Rpc =
     Rpc { name: "create_organization", role: DatabaseRole::Authenticated, idempotent: false };
+/// One organization that the user belongs to.
+pub const GET_ORGANIZATION: Rpc = Rpc { name: "get_organization", role: DatabaseRole::Authenticated, idempotent: true };
 /// Renames an organization.
 pub const UPDATE_ORGANIZATION: Rpc =
     Rpc { name: "update_organization", role: DatabaseRole::Authenticated, idempotent: true };
@@ -126,6 +128,8 @@ pub const REVOKE_SESSIONS: Rpc = Rpc { name: "revoke_sessions", role: DatabaseRo
 pub const RECORD_AUDIT: Rpc = Rpc { name: "record_audit", role: DatabaseRole::ServiceRole, idempotent: true };
 /// A page of an organization's audit log.
 pub const LIST_AUDIT: Rpc = Rpc { name: "list_audit", role: DatabaseRole::Authenticated, idempotent: true };
+/// A page of an organization's audit log with the texts that are hashed.
+pub const EXPORT_AUDIT: Rpc = Rpc { name: "export_audit", role: DatabaseRole::Authenticated, idempotent: true };
 /// Whether a chain of the audit log is whole. As the edge: it is nobody's in particular.
 pub const VERIFY_AUDIT: Rpc = Rpc { name: "verify_audit", role: DatabaseRole::ServiceRole, idempotent: true };
 
@@ -142,6 +146,7 @@ pub const RPCS: &[Rpc] = &[
     TAKE_FROM_LIMITS,
     LIST_ORGANIZATIONS,
     CREATE_ORGANIZATION,
+    GET_ORGANIZATION,
     UPDATE_ORGANIZATION,
     DELETE_ORGANIZATION,
     SWITCH_ORGANIZATION,
@@ -177,6 +182,7 @@ pub const RPCS: &[Rpc] = &[
     REVOKE_SESSIONS,
     RECORD_AUDIT,
     LIST_AUDIT,
+    EXPORT_AUDIT,
     VERIFY_AUDIT,
 ];
 

@@ -1,7 +1,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use platform::{Context, Timestamp};
+use platform::{ClientAddress, Context, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use supabase::{AUTHENTICATE_KEY, Identity, Supabase};
@@ -10,6 +10,8 @@ use uuid::Uuid;
 use crate::api_key::{ApiKey, PEPPER_VERSION, Pepper, hex};
 use crate::config::ApiKeyConfig;
 use crate::expiring_map::ExpiringMap;
+use crate::key_uses::KeyUses;
+use crate::network::Network;
 use crate::principal::{Method, Principal, Role, SCOPES, Tier};
 use crate::remote_keys::later;
 use crate::{Reason, Refusal};
@@ -27,12 +29,20 @@ pub(crate) struct ApiKeys {
     pepper: Pepper,
     supabase: Supabase,
     answers: Mutex<Answers>,
+    uses: Arc<KeyUses>,
 }
 
 /// Apart, so that a flood of invented keys does not displace the real ones.
 struct Answers {
-    known: ExpiringMap<Digest, Arc<Principal>>,
+    known: ExpiringMap<Digest, Arc<Known>>,
     unknown: ExpiringMap<Digest, ()>,
+}
+
+/// A key that works.
+struct Known {
+    principal: Arc<Principal>,
+    /// From where it may be used; from everywhere if there is none.
+    networks: Vec<Network>,
 }
 
 #[derive(Serialize)]
@@ -52,7 +62,7 @@ struct Found {
     expires_at: Option<Timestamp>,
     /// Networks from which the key may be used; from everywhere if there is none.
     #[serde(default)]
-    allowed_cidrs: Vec<String>,
+    allowed_cidrs: Vec<Network>,
     #[serde(default)]
     authz_epoch: u64,
 }
@@ -60,15 +70,33 @@ struct Found {
 impl ApiKeys {
     pub(crate) fn new(config: &ApiKeyConfig) -> Self {
         let answers = Answers { known: ExpiringMap::new(CAPACITY), unknown: ExpiringMap::new(CAPACITY) };
+        let supabase = Supabase::new(config.supabase.clone());
         Self {
             pepper: config.pepper.clone(),
-            supabase: Supabase::new(config.supabase.clone()),
+            supabase: supabase.clone(),
             answers: Mutex::new(answers),
+            uses: Arc::new(KeyUses::new(supabase)),
         }
     }
 
-    /// Whom `key` acts for.
-    pub(crate) async fn principal(&self, key: &ApiKey<'_>, context: &Context) -> Result<Arc<Principal>, Refusal> {
+    /// Whom `key` acts for when it is used from `address`.
+    pub(crate) async fn principal(
+        &self,
+        key: &ApiKey<'_>,
+        address: Option<ClientAddress>,
+        context: &Context,
+    ) -> Result<Arc<Principal>, Refusal> {
+        let known = self.known(key, context).await?;
+        if !known.may_be_used_from(address) {
+            return Err(Reason::WrongNetwork.into());
+        }
+        if let Some(id) = known.principal.key_id {
+            self.uses.note(id, context);
+        }
+        Ok(Arc::clone(&known.principal))
+    }
+
+    async fn known(&self, key: &ApiKey<'_>, context: &Context) -> Result<Arc<Known>, Refusal> {
         let digest = self.pepper.digest(key);
         // From before the question on, so that the answer is never older than it looks.
         let asked = context.clock.now();
@@ -78,9 +106,9 @@ impl ApiKeys {
         let found = self.look_up(&digest, context).await?.map(Arc::new);
         let mut answers = self.answers();
         match &found {
-            Some(principal) => {
-                let until = principal.expires_at.unwrap_or(Timestamp::MAX).min(later(asked, KNOWN_FOR));
-                answers.known.insert(digest, Arc::clone(principal), asked, until);
+            Some(known) => {
+                let until = known.principal.expires_at.unwrap_or(Timestamp::MAX).min(later(asked, KNOWN_FOR));
+                answers.known.insert(digest, Arc::clone(known), asked, until);
             }
             None => answers.unknown.insert(digest, (), asked, later(asked, UNKNOWN_FOR)),
         }
@@ -88,16 +116,16 @@ impl ApiKeys {
     }
 
     /// What was answered lately, if anything.
-    fn recall(&self, digest: &Digest, now: Timestamp) -> Option<Result<Arc<Principal>, Reason>> {
+    fn recall(&self, digest: &Digest, now: Timestamp) -> Option<Result<Arc<Known>, Reason>> {
         let answers = self.answers();
         match answers.known.get(digest, now) {
-            Some(principal) => Some(Ok(Arc::clone(principal))),
+            Some(known) => Some(Ok(Arc::clone(known))),
             None => answers.unknown.get(digest, now).map(|()| Err(Reason::UnknownApiKey)),
         }
     }
 
     /// As the edge itself: nobody has proved who they are yet.
-    async fn look_up(&self, digest: &Digest, context: &Context) -> Result<Option<Principal>, Refusal> {
+    async fn look_up(&self, digest: &Digest, context: &Context) -> Result<Option<Known>, Refusal> {
         let query = Query { digest: hex(digest), pepper_version: PEPPER_VERSION };
         let answer =
             self.supabase.rpc::<Map<String, Value>>(context, AUTHENTICATE_KEY, &query, Identity::Service).await;
@@ -116,11 +144,6 @@ impl ApiKeys {
             tracing::error!(%error, "the answer about an API key has another form");
             Refusal::Unavailable { retry_after: DEFAULT_RETRY_AFTER }
         })?;
-        // Nobody here knows from where the key is used, so that one bound to networks is let in from nowhere.
-        if !found.allowed_cidrs.is_empty() {
-            tracing::warn!(key_id = %found.key_id, "an API key is bound to networks, which is not supported yet");
-            return Ok(None);
-        }
         Ok(Some(found.into()))
     }
 
@@ -129,9 +152,17 @@ impl ApiKeys {
     }
 }
 
-impl From<Found> for Principal {
+impl Known {
+    /// Who comes from nowhere known is let in only with a key that is bound to nothing.
+    fn may_be_used_from(&self, address: Option<ClientAddress>) -> bool {
+        let inside = |ClientAddress(address)| self.networks.iter().any(|network| network.contains(address));
+        self.networks.is_empty() || address.is_some_and(inside)
+    }
+}
+
+impl From<Found> for Known {
     fn from(found: Found) -> Self {
-        Self {
+        let principal = Principal {
             user_id: found.user_id,
             org_id: Some(found.org_id),
             roles: found.roles.iter().filter_map(|role| Role::named(role)).collect(),
@@ -145,6 +176,7 @@ impl From<Found> for Principal {
             key_id: Some(found.key_id),
             expires_at: found.expires_at,
             authz_epoch: found.authz_epoch,
-        }
+        };
+        Self { principal: Arc::new(principal), networks: found.allowed_cidrs }
     }
 }

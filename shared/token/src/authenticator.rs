@@ -5,7 +5,7 @@ use std::time::Duration;
 use hmac::{Hmac, Mac};
 use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use http::request::Parts;
-use platform::{Context, PublicKey, Request, Timestamp};
+use platform::{ClientAddress, Context, PublicKey, Request, Timestamp};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
 use supabase::Supabase;
@@ -41,17 +41,19 @@ pub struct Sent<'a> {
     pub method: &'a http::Method,
     /// The headers.
     pub headers: &'a HeaderMap,
+    /// From where it came: an API key may be bound to networks.
+    pub address: Option<ClientAddress>,
 }
 
 impl<'a> Sent<'a> {
     /// What the head of a request tells.
     pub fn of(head: &'a Parts) -> Self {
-        Self { method: &head.method, headers: &head.headers }
+        Self { method: &head.method, headers: &head.headers, address: head.extensions.get().copied() }
     }
 
     /// What `request` tells.
     pub fn with(request: &'a Request) -> Self {
-        Self { method: request.method(), headers: request.headers() }
+        Self { method: request.method(), headers: request.headers(), address: request.extensions().get().copied() }
     }
 
     /// Whether there is a session cookie, whatever it is worth.
@@ -96,20 +98,21 @@ impl Authenticator {
         self.sessions.as_ref()
     }
 
-    /// Who sent this. A credential that is present and bad is refused, whatever else would be let in.
+    /// Who sent this. A credential that is present and bad is refused, whatever else would be let in; one that is bound to
+    /// networks is refused where no address is known.
     pub async fn authenticate(&self, sent: Sent<'_>, context: &Context) -> Result<Caller, Refusal> {
         let caller = match Credential::of(sent.headers)? {
             Credential::AccessToken(token) => self.access_token(token, sent.headers, context).await,
-            Credential::ApiKey(key) => self.api_key(key, context).await,
+            Credential::ApiKey(key) => self.api_key(key, sent.address, context).await,
             Credential::Session(cookie) => self.session(cookie, sent, context).await,
         };
         caller.inspect_err(|refusal| tracing::info!(reason = %refusal, "a credential was refused"))
     }
 
-    async fn api_key(&self, key: &str, context: &Context) -> Result<Caller, Refusal> {
+    async fn api_key(&self, key: &str, address: Option<ClientAddress>, context: &Context) -> Result<Caller, Refusal> {
         let key = ApiKey::parse(key).ok_or(Reason::MalformedApiKey)?;
         let api_keys = self.api_keys.as_ref().ok_or(Reason::NoApiKeys)?;
-        Ok(Caller { principal: api_keys.principal(&key, context).await?, authorization: None })
+        Ok(Caller { principal: api_keys.principal(&key, address, context).await?, authorization: None })
     }
 
     async fn access_token(&self, token: &str, headers: &HeaderMap, context: &Context) -> Result<Caller, Refusal> {

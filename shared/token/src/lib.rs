@@ -7,6 +7,7 @@
 mod api_keys;
 mod authenticator;
 mod authz_changes;
+mod claimed;
 mod claims;
 mod config;
 mod credential;
@@ -14,6 +15,8 @@ mod expiring_map;
 mod jwks_source;
 mod jws;
 mod key_set;
+mod key_uses;
+mod network;
 mod principal;
 mod reason;
 mod refusal;
@@ -28,8 +31,10 @@ mod wycheproof;
 pub mod api_key;
 
 pub use authenticator::{Authenticator, Caller, Sent};
+pub use claimed::{Claimed, claimed, issued_to};
 pub use config::{ApiKeyConfig, Config, Jwks};
 pub use key_set::{KeySet, KeySetError};
+pub use network::{Network, NetworkError};
 pub use principal::{Method, Principal, Role, SCOPES, Tier};
 pub use reason::Reason;
 pub use refusal::Refusal;

@@ -78,4 +78,7 @@ pub enum Reason {
     /// Unknown, revoked or expired.
     #[error("the API key is unknown, revoked or expired")]
     UnknownApiKey,
+    /// Used from outside the networks that it is bound to, or from an address that the host does not tell.
+    #[error("the API key is bound to other networks")]
+    WrongNetwork,
 }

@@ -19,7 +19,8 @@ fn key_holder(scene: &Scene, scopes: &[&str]) -> token::Caller {
     let found = json!({"key_id": KEY_ID, "user_id": USER, "org_id": ORG, "roles": ["developer"], "tier": "T1", "scopes": scopes});
     scene.host.http.reply_json(200, found.to_string());
     let authenticator = Authenticator::new(scene.run(token::Config::load(&scene.host.variables)).unwrap());
-    scene.run(authenticator.authenticate(&headers, &scene.host.context())).unwrap()
+    let sent = token::Sent { method: &http::Method::POST, headers: &headers, address: None };
+    scene.run(authenticator.authenticate(sent, &scene.host.context())).unwrap()
 }
 
 #[test]

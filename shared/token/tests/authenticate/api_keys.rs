@@ -1,7 +1,7 @@
 use std::time::Duration;
 
-use platform::SendError;
 use platform::fakes::Host;
+use platform::{ClientAddress, SendError};
 use secrecy::ExposeSecret;
 use token::api_key::Pepper;
 use token::{ApiKeyConfig, Authenticator, Caller, Method, Reason, Refusal, Role, Tier};
@@ -30,8 +30,14 @@ impl Edge {
     }
 
     fn authenticate(&self, key: &str) -> Result<Caller, Refusal> {
+        self.authenticate_from(key, None)
+    }
+
+    fn authenticate_from(&self, key: &str, address: Option<&str>) -> Result<Caller, Refusal> {
         let headers = header("x-api-key", key);
-        self.host.block_on(self.authenticator.authenticate(sent(&headers), &self.host.context()))
+        let address = address.map(|address| ClientAddress(address.parse().unwrap()));
+        let sent = Sent { address, ..sent(&headers) };
+        self.host.block_on(self.authenticator.authenticate(sent, &self.host.context()))
     }
 
     fn refusal(&self, key: &str) -> Refusal {
@@ -102,13 +108,64 @@ fn a_key_is_remembered_no_longer_than_it_lasts() {
 }
 
 #[test]
-fn a_key_that_is_bound_to_networks_is_let_in_from_nowhere() {
+fn a_key_that_is_bound_to_networks_is_let_in_from_there_alone() {
     let edge = Edge::new();
-    edge.host.http.reply_json(200, FOUND.replace("\"tier\"", r#""allowed_cidrs":["192.0.2.0/24"],"tier""#));
-    assert_eq!(edge.refusal(KEY), Reason::UnknownApiKey.into());
+    let networks = r#""allowed_cidrs":["192.0.2.0/24","2001:db8::/32"],"tier""#;
+    edge.host.http.reply_json(200, FOUND.replace("\"tier\"", networks));
+    for address in ["192.0.2.7", "::ffff:192.0.2.7", "2001:db8::1"] {
+        assert!(edge.authenticate_from(KEY, Some(address)).is_ok(), "{address}");
+    }
+    for address in [Some("198.51.100.7"), Some("2001:db9::1"), None] {
+        let refusal = edge.authenticate_from(KEY, address).unwrap_err();
+        assert_eq!(refusal, Reason::WrongNetwork.into(), "{address:?}");
+    }
+    assert_eq!(edge.look_ups(), 1, "the networks are remembered with the key");
     let edge = Edge::new();
     edge.host.http.reply_json(200, FOUND.replace("\"tier\"", r#""allowed_cidrs":[],"expires_at":null,"tier""#));
     assert!(edge.authenticate(KEY).is_ok());
+}
+
+#[test]
+fn networks_that_cannot_be_read_let_nobody_in() {
+    let edge = Edge::new();
+    edge.host.http.reply_json(200, FOUND.replace("\"tier\"", r#""allowed_cidrs":["everywhere"],"tier""#));
+    assert!(matches!(edge.authenticate_from(KEY, Some("192.0.2.7")).unwrap_err(), Refusal::Unavailable { .. }));
+}
+
+#[test]
+fn the_use_of_a_key_is_noted_once_in_a_minute_and_beside_the_requests() {
+    let edge = Edge::new();
+    let written = || edge.host.http.requests().iter().filter(|call| call.uri.path().ends_with("/touch_keys")).count();
+    edge.host.http.handle(|request| async move {
+        let touched = request.uri().path().ends_with("/touch_keys");
+        Ok(http::Response::new(if touched { r#"{"touched":1}"# } else { FOUND }.into()))
+    });
+    let used_at = edge.host.clock.now();
+    for _ in 0..3 {
+        edge.authenticate(KEY).unwrap();
+    }
+    assert_eq!(written(), 0);
+    edge.host.block_on(edge.host.background.run_all());
+    assert_eq!(written(), 1);
+    let id = "00000000-0000-4000-8000-0000000000aa";
+    let last = edge.host.http.requests().last().unwrap().clone();
+    assert_eq!(last.text(), format!(r#"{{"payload":{{"keys":[{{"id":"{id}","at":"{used_at}"}}]}}}}"#));
+    edge.host.clock.advance(Duration::from_secs(58));
+    edge.authenticate(KEY).unwrap();
+    assert!(edge.host.background.is_empty(), "59 s after it was noted");
+    edge.host.clock.advance(Duration::from_secs(1));
+    edge.authenticate(KEY).unwrap();
+    edge.host.block_on(edge.host.background.run_all());
+    assert_eq!(written(), 2);
+}
+
+#[test]
+fn a_key_that_was_refused_was_not_used() {
+    let edge = Edge::new();
+    edge.host.http.reply_json(200, FOUND.replace("\"tier\"", r#""allowed_cidrs":["192.0.2.0/24"],"tier""#));
+    edge.refusal(KEY);
+    edge.refusal("qlp_test_x");
+    assert!(edge.host.background.is_empty());
 }
 
 #[test]

@@ -126,5 +126,5 @@ pub fn authenticate(authenticator: &Authenticator, token: &str) -> Result<Caller
 
 /// What a `POST` with these headers tells.
 pub fn sent(headers: &HeaderMap) -> Sent<'_> {
-    Sent { method: &http::Method::POST, headers }
+    Sent { method: &http::Method::POST, headers, address: None }
 }

@@ -1,5 +1,6 @@
 //! The checks, by what they are about.
 
+mod audit;
 mod auth;
 mod bad_input;
 mod chat;
@@ -8,7 +9,9 @@ mod credentials;
 mod dependencies;
 mod faults;
 mod health;
+mod keys;
 pub mod logs;
+mod orgs;
 mod sessions;
 mod stream;
 mod usage;
@@ -32,6 +35,7 @@ pub type Check = fn(&Rig);
 /// Every check, with its name.
 pub fn checks() -> Vec<(String, Check)> {
     let modules = [
+        ("audit", audit::CHECKS),
         ("auth", auth::CHECKS),
         ("bad_input", bad_input::CHECKS),
         ("chat", chat::CHECKS),
@@ -40,6 +44,8 @@ pub fn checks() -> Vec<(String, Check)> {
         ("dependencies", dependencies::CHECKS),
         ("faults", faults::CHECKS),
         ("health", health::CHECKS),
+        ("keys", keys::CHECKS),
+        ("orgs", orgs::CHECKS),
         ("sessions", sessions::CHECKS),
         ("stream", stream::CHECKS),
         ("usage", usage::CHECKS),

@@ -24,6 +24,7 @@ pub const TESTS: &[Test] = &[
     ("two_batches_in_opposite_orders_do_not_wait_for_each_other_for_ever", opposite_orders),
     ("owners_and_admins_read_the_log_page_by_page", listing),
     ("the_log_is_filtered_by_actor_action_and_time", filters),
+    ("an_export_has_every_text_in_order_page_by_page", exporting),
     ("recording_and_verifying_are_for_the_service", grants),
 ];
 
@@ -397,6 +398,47 @@ fn filters(cluster: &Cluster) {
     assert_eq!(found(json!({ "action": "session.failed", "actor_id": org.viewer })), [8]);
     assert_eq!(found(json!({ "from": "2020-01-02T00:00:00Z" })), [8, 7]);
     assert_eq!(found(json!({ "to": "2020-01-02T00:00:00Z" })), [6]);
+}
+
+fn exporting(cluster: &Cluster) {
+    let org = cluster.organization("audit-export");
+    let export = |payload: Value| cluster.call(As::User(org.owner), "export_audit", &payload).unwrap();
+    for (who, expected) in [(org.developer, "PT403"), (org.viewer, "PT403"), (cluster.stranger, "PT404")] {
+        assert_eq!(cluster.refusal(As::User(who), "export_audit", &json!({ "org_id": org.id })).0, expected);
+    }
+    // As large as an event can be: a page ends before its number of entries does.
+    let large = |_| json!({ "id": new_id(), "org_id": org.id, "action": "a.b", "details": { "a": "x".repeat(8000) } });
+    let events: Vec<Value> = (0..50).map(large).collect();
+    cluster.call(As::Service, "record_audit", &json!({ "events": events })).unwrap();
+
+    let (mut after, mut exported, mut pages) = (Value::Null, Vec::new(), Vec::new());
+    loop {
+        let page = export(json!({ "org_id": org.id, "after_seq": after }));
+        assert!(page.to_string().len() < 400_000, "a page is bounded");
+        pages.push(page["entries"].as_array().unwrap().len());
+        exported.extend(page["entries"].as_array().unwrap().clone());
+        after = page["next_after"].clone();
+        if after.is_null() {
+            break;
+        }
+    }
+    assert!(pages.len() == 2 && pages[0] > 5, "{pages:?}");
+    let stored: Vec<Value> = cluster.transaction(|transaction| {
+        become_(transaction, As::Service);
+        let find = "select jsonb_build_object('seq', seq, 'entry', entry, 'prev_hash', encode(prev_hash, 'hex'),
+                      'hash', encode(hash, 'hex')) from public.audit_logs where org_id = $1 order by seq";
+        transaction.query(find, &[&org.id]).unwrap().iter().map(|row| row.get(0)).collect()
+    });
+    assert_eq!(exported, stored);
+
+    let page = export(json!({ "org_id": org.id, "after_seq": 1, "limit": 2 }));
+    assert_eq!((page["entries"].as_array().unwrap().as_slice(), &page["next_after"]), (&stored[1..3], &json!(3)));
+    let end = export(json!({ "org_id": org.id, "after_seq": stored.len() }));
+    assert_eq!(end, json!({ "entries": [], "next_after": null }));
+    for (field, value) in [("limit", json!(0)), ("limit", json!(501)), ("after_seq", json!(-1))] {
+        let refused = cluster.refusal(As::User(org.owner), "export_audit", &json!({ "org_id": org.id, field: value }));
+        assert_eq!(refused, ("PT422".into(), field.into()));
+    }
 }
 
 fn grants(cluster: &Cluster) {

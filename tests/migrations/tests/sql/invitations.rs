@@ -16,10 +16,23 @@ pub const TESTS: &[Test] = &[
     ("an_invitation_lasts_seven_days_unless_told_otherwise", lifetimes),
     ("a_new_invitation_takes_the_place_of_the_one_before", again),
     ("open_invitations_are_listed_without_their_digests", listing),
+    ("an_invitation_is_revoked_in_its_own_organization_alone", revoking),
     ("a_member_is_not_made_a_member_again", member_already),
     ("an_invitation_accepted_at_once_makes_one_member", at_once),
     ("an_organization_has_at_most_two_hundred_open_invitations", bounds),
 ];
+
+fn revoking(cluster: &Cluster) {
+    let (org, other) = (cluster.organization("revoking"), cluster.organization("revoking-other"));
+    cluster.join(other.id, org.owner, "owner");
+    let made = invite(cluster, &org, "revoked@example.com", "viewer", &new_digest()).unwrap();
+    let of = |id: Uuid| json!({ "org_id": id, "id": made["id"] });
+    let refusal = |who: Uuid, id: Uuid| cluster.refusal(As::User(who), "revoke_invitation", &of(id));
+    assert_eq!(refusal(org.owner, other.id).0, "PT404");
+    assert_eq!(refusal(org.viewer, org.id), ("PT403".into(), "members:write".into()));
+    assert_eq!(refusal(cluster.stranger, org.id).0, "PT404");
+    assert_eq!(cluster.call(As::User(org.owner), "revoke_invitation", &of(org.id)).unwrap()["id"], made["id"]);
+}
 
 fn accepting(cluster: &Cluster) {
     let org = cluster.organization("accepting");

@@ -38,6 +38,7 @@ fn creation(cluster: &Cluster) {
         [&made["name"], &made["tier"], &made["personal"], &made["role"]],
         [&json!("Acme"), &json!("T1"), &json!(false), &json!("owner")]
     );
+    assert_eq!(cluster.call(user, "get_organization", &json!({ "org_id": made["id"] })).unwrap(), made);
     for name in [json!(null), json!(""), json!("   "), json!("x".repeat(101))] {
         let refused = cluster.refusal(user, "create_organization", &json!({ "name": name }));
         assert_eq!(refused, ("PT422".into(), "name".into()));
@@ -143,6 +144,7 @@ fn members(cluster: &Cluster) {
 fn unknown(cluster: &Cluster) {
     let org = cluster.organization("unknown-org");
     let functions = [
+        "get_organization",
         "update_organization",
         "delete_organization",
         "switch_organization",
@@ -160,6 +162,7 @@ fn unknown(cluster: &Cluster) {
         "assign_role",
         "unassign_role",
         "list_audit",
+        "export_audit",
     ];
     for function in functions {
         let errors = [org.id, new_id()].map(|id| {

@@ -16,9 +16,22 @@ pub const TESTS: &[Test] = &[
     ("a_further_role_counts_at_once_and_in_its_organization_alone", effect),
     ("the_owners_role_and_those_of_other_organizations_are_no_further_roles", foreign_roles),
     ("roles_that_do_not_exist_or_cannot_be_seen_are_answered_alike", unknown_roles),
+    ("a_role_is_deleted_in_its_own_organization_alone", deleting),
     ("names_and_permissions_have_a_form", forms),
     ("a_member_has_at_most_ten_further_roles_and_an_organization_a_hundred", bounds),
 ];
+
+fn deleting(cluster: &Cluster) {
+    let (org, other) = (cluster.organization("role-deleting"), cluster.organization("role-deleting-other"));
+    cluster.join(other.id, org.owner, "owner");
+    let auditor = json!({ "org_id": org.id, "name": "auditor", "permissions": ["audit:read"] });
+    let made = cluster.call(As::User(org.owner), "create_role", &auditor).unwrap();
+    let of_other = json!({ "org_id": other.id, "id": made["id"] });
+    assert_eq!(cluster.refusal(As::User(org.owner), "delete_role", &of_other).0, "PT404");
+    let own = json!({ "org_id": org.id, "id": made["id"] });
+    assert_eq!(cluster.refusal(As::User(org.viewer), "delete_role", &own), ("PT403".into(), "roles:write".into()));
+    assert_eq!(cluster.call(As::User(org.owner), "delete_role", &own).unwrap()["id"], made["id"]);
+}
 
 fn ranks(cluster: &Cluster) {
     let answer = cluster.call(As::User(cluster.owner), "list_roles", &json!({ "org_id": cluster.org })).unwrap();

@@ -1,0 +1,94 @@
+use http::{Method, StatusCode};
+use platform::{Request, Response};
+use problem::{Problem, kinds};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use supabase::{
+    CREATE_ORGANIZATION, DELETE_ORGANIZATION, GET_ORGANIZATION, LEAVE_ORGANIZATION, LIST_ORGANIZATIONS,
+    SWITCH_ORGANIZATION, TRANSFER_OWNERSHIP, UPDATE_ORGANIZATION,
+};
+use uuid::Uuid;
+
+use crate::user::{User, id};
+use crate::{answer, invitations, list, members, no_content, roles, sign_in, teams};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Name {
+    name: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Successor {
+    user_id: Uuid,
+}
+
+/// Answers a request to `/auth/orgs/<path…>`.
+pub async fn handle(user: &User, path: &[&str], request: Request) -> Result<Response, Problem> {
+    let [org, rest @ ..] = path else {
+        return match *request.method() {
+            Method::GET => list(user.call(LIST_ORGANIZATIONS, &json!({}), &[]).await?, "organizations"),
+            Method::POST => create(user, request).await,
+            _ => Err(Problem::method_not_allowed("GET, HEAD, POST")),
+        };
+    };
+    let org = id(org)?;
+    match (rest, request.method()) {
+        ([], _) => one(user, org, request).await,
+        (["switch"], &Method::POST) => switch(user, org).await,
+        (["leave"], &Method::POST) => leave(user, org).await,
+        (["transfer"], &Method::POST) => transfer(user, org, request).await,
+        (["switch" | "leave" | "transfer"], _) => Err(Problem::method_not_allowed("POST")),
+        (["members", rest @ ..], _) => members::handle(user, org, rest, request).await,
+        (["roles", rest @ ..], _) => roles::handle(user, org, rest, request).await,
+        (["invitations", rest @ ..], _) => invitations::handle(user, org, rest, request).await,
+        (["teams"], _) => teams::of_organization(user, org, request).await,
+        _ => Err(kinds::NOT_FOUND.into()),
+    }
+}
+
+async fn create(user: &User, request: Request) -> Result<Response, Problem> {
+    let Name { name } = sign_in::read(request, user.context()).await?;
+    let made: Value = user.call(CREATE_ORGANIZATION, &json!({"name": name}), &[("name", "/name")]).await?;
+    answer(StatusCode::CREATED, &made)
+}
+
+async fn one(user: &User, org: Uuid, request: Request) -> Result<Response, Problem> {
+    let payload = json!({"org_id": org});
+    match *request.method() {
+        Method::GET => {
+            let found: Value = user.call(GET_ORGANIZATION, &payload, &[]).await?;
+            answer(StatusCode::OK, &found)
+        }
+        Method::PATCH => {
+            let Name { name } = sign_in::read(request, user.context()).await?;
+            let payload = json!({"org_id": org, "name": name});
+            let renamed: Value = user.call(UPDATE_ORGANIZATION, &payload, &[("name", "/name")]).await?;
+            answer(StatusCode::OK, &renamed)
+        }
+        Method::DELETE => {
+            let _: Value = user.call(DELETE_ORGANIZATION, &payload, &[]).await?;
+            Ok(no_content())
+        }
+        _ => Err(Problem::method_not_allowed("GET, HEAD, PATCH, DELETE")),
+    }
+}
+
+/// Chooses the organization of the user's next access tokens; the present one stays as it is.
+async fn switch(user: &User, org: Uuid) -> Result<Response, Problem> {
+    let switched: Value = user.call(SWITCH_ORGANIZATION, &json!({"org_id": org}), &[]).await?;
+    answer(StatusCode::OK, &switched)
+}
+
+async fn leave(user: &User, org: Uuid) -> Result<Response, Problem> {
+    let _: Value = user.call(LEAVE_ORGANIZATION, &json!({"org_id": org}), &[]).await?;
+    Ok(no_content())
+}
+
+async fn transfer(user: &User, org: Uuid, request: Request) -> Result<Response, Problem> {
+    let Successor { user_id } = sign_in::read(request, user.context()).await?;
+    let payload = json!({"org_id": org, "user_id": user_id});
+    let transferred: Value = user.call(TRANSFER_OWNERSHIP, &payload, &[("user_id", "/user_id")]).await?;
+    answer(StatusCode::OK, &transferred)
+}
