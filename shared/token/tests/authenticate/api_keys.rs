@@ -4,7 +4,7 @@ use platform::fakes::Host;
 use platform::{ClientAddress, SendError};
 use secrecy::ExposeSecret;
 use token::api_key::Pepper;
-use token::{ApiKeyConfig, Authenticator, Caller, Method, Reason, Refusal, Role, Tier};
+use token::{ApiKeyConfig, Authenticator, Caller, Method, Reason, Refusal, Role, Sent, Tier};
 
 use crate::support::*;
 

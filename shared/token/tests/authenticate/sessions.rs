@@ -157,7 +157,7 @@ impl Edge {
 
     fn send(&self, method: &Verb, headers: &HeaderMap) -> Result<Caller, Refusal> {
         let context = context(&self.host);
-        self.host.block_on(self.authenticator.authenticate(Sent { method, headers }, &context))
+        self.host.block_on(self.authenticator.authenticate(Sent { method, headers, address: None }, &context))
     }
 
     fn project(&self) -> std::sync::MutexGuard<'_, Project> {
@@ -254,8 +254,9 @@ fn of_many_requests_on_two_instances_one_gets_the_next_tokens() {
     let headers = header("cookie", &cookie);
     for instance in [&edge, &other] {
         let context = context(&instance.host);
-        let all = (0..5)
-            .map(|_| instance.authenticator.authenticate(Sent { method: &Verb::GET, headers: &headers }, &context));
+        let all = (0..5).map(|_| {
+            instance.authenticator.authenticate(Sent { method: &Verb::GET, headers: &headers, address: None }, &context)
+        });
         let answers = instance.host.block_on(join_all(all));
         assert!(answers.iter().all(Result::is_ok));
     }
