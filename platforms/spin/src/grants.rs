@@ -26,7 +26,8 @@ impl Grants {
             cache: absent.clone(),
             ledger: absent.clone(),
             background: Arc::new(Background),
-            signatures: absent,
+            signatures: absent.clone(),
+            signer: absent,
         })
     }
 
@@ -46,6 +47,12 @@ impl Grants {
     #[must_use]
     pub fn signatures(self) -> Self {
         Self(Context { signatures: Arc::new(signature::PureRust), ..self.0 })
+    }
+
+    /// Making of signatures within the component.
+    #[must_use]
+    pub fn signer(self) -> Self {
+        Self(Context { signer: Arc::new(signature::PureRustSigner), ..self.0 })
     }
 
     pub(crate) fn into_context(self) -> Context {

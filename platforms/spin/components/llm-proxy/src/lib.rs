@@ -6,7 +6,7 @@ use spin_doorway::Component;
 use spin_sdk::http::Request;
 use spin_sdk::wasip3::http::types::{ErrorCode, Response};
 
-static COMPONENT: Component<LlmProxy> = Component::new(|grants| grants.cache().signatures());
+static COMPONENT: Component<LlmProxy> = Component::new(|grants| grants.cache().signatures().signer());
 
 #[spin_sdk::http_service]
 async fn handle(request: Request) -> Result<Response, ErrorCode> {
