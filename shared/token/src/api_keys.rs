@@ -49,6 +49,7 @@ struct Found {
     roles: Vec<String>,
     tier: String,
     scopes: Vec<String>,
+    expires_at: Option<Timestamp>,
 }
 
 impl ApiKeys {
@@ -129,7 +130,8 @@ impl From<Found> for Principal {
             aal: None,
             method: Method::ApiKey,
             key_id: Some(found.key_id),
-            expires_at: None,
+            actors: Vec::new(),
+            expires_at: found.expires_at,
         }
     }
 }

@@ -5,19 +5,22 @@ use std::time::Duration;
 use hmac::{Hmac, Mac};
 use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use platform::{Context, PublicKey, Timestamp};
+use problem::{Problem, kinds};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
 
-use crate::api_key::ApiKey;
+use crate::api_key::{self, ApiKey};
 use crate::api_keys::ApiKeys;
 use crate::claims::Claims;
 use crate::credential::{Credential, bearer_token};
+use crate::issuer::Issuer;
 use crate::jwks_source::JwksSource;
 use crate::jws::{Algorithm, Jws};
 use crate::key_set::{KeySet, algorithm_of};
 use crate::remote_keys::RemoteKeys;
+use crate::user_tokens::UserTokens;
 use crate::verified_tokens::{Signer, Verified, VerifiedTokens};
-use crate::{Config, Jwks, Principal, Reason, Refusal};
+use crate::{Actor, Config, ExchangeError, Issued, Jwks, Method, Principal, Reason, Refusal, Service, TokenType, Wish};
 
 const RETRY_AFTER_HOST_FAILURE: Duration = Duration::from_secs(5);
 
@@ -27,6 +30,8 @@ pub struct Authenticator {
     keys: Keys,
     verified: VerifiedTokens,
     api_keys: Option<ApiKeys>,
+    issuer: Arc<Issuer>,
+    user_tokens: Arc<UserTokens>,
 }
 
 /// Who is calling, and what they called with.
@@ -35,6 +40,7 @@ pub struct Caller {
     pub principal: Arc<Principal>,
     /// The header with the access token; it was taken apart once already.
     authorization: Option<HeaderValue>,
+    user_tokens: Arc<UserTokens>,
 }
 
 enum Keys {
@@ -50,30 +56,91 @@ impl Authenticator {
             Jwks::Inline(keys) => Keys::Inline(keys.clone()),
         };
         let api_keys = config.api_keys.as_ref().map(ApiKeys::new);
-        Self { config, keys, verified: VerifiedTokens::new(), api_keys }
+        let issuer = Arc::new(Issuer::new(config.clone()));
+        let user_tokens = Arc::new(UserTokens::new(Arc::clone(&issuer)));
+        Self { config, keys, verified: VerifiedTokens::new(), api_keys, issuer, user_tokens }
     }
 
     /// Who sent these headers. A credential that is present and bad is refused, whatever else would be let in.
     pub async fn authenticate(&self, headers: &HeaderMap, context: &Context) -> Result<Caller, Refusal> {
-        let caller = match Credential::of(headers)? {
-            Credential::AccessToken(token) => self.access_token(token, headers, context).await,
-            Credential::ApiKey(key) => self.api_key(key, context).await,
+        let (principal, authorization) = match Credential::of(headers)? {
+            Credential::AccessToken(token) => (self.access_token(token, context).await, headers.get(AUTHORIZATION)),
+            Credential::ApiKey(key) => (self.api_key(key, context).await, None),
         };
-        caller.inspect_err(|refusal| tracing::info!(reason = %refusal, "a credential was refused"))
+        let principal = principal.inspect_err(note)?;
+        Ok(Caller { principal, authorization: authorization.cloned(), user_tokens: Arc::clone(&self.user_tokens) })
     }
 
-    async fn api_key(&self, key: &str, context: &Context) -> Result<Caller, Refusal> {
+    /// The service that sent these headers, if it has `scope`. Users' credentials are refused.
+    pub async fn require_service_scope(
+        &self,
+        headers: &HeaderMap,
+        scope: &'static str,
+        context: &Context,
+    ) -> Result<Service, Refusal> {
+        let service = match Credential::of(headers)? {
+            Credential::AccessToken(token) => self.service(token, context).await,
+            Credential::ApiKey(_) => Err(Reason::NotAService.into()),
+        };
+        let service = service.inspect_err(note)?;
+        service.require_scope(scope).map(|()| service)
+    }
+
+    /// Whom a token from a request's body, said to be a `kind`, stands for.
+    pub async fn subject(&self, token: &str, kind: TokenType, context: &Context) -> Result<Arc<Principal>, Refusal> {
+        let is_api_key = token.starts_with(api_key::PREFIX);
+        let principal = match kind {
+            TokenType::ApiKey => self.api_key(token, context).await,
+            TokenType::AccessToken | TokenType::Jwt if is_api_key => Err(Reason::AnotherType.into()),
+            TokenType::AccessToken | TokenType::Jwt => self.access_token(token, context).await,
+        };
+        principal.inspect_err(note)
+    }
+
+    /// Who acts with a token from a request's body: a user, or a service.
+    pub async fn actor(&self, token: &str, kind: TokenType, context: &Context) -> Result<Actor, Refusal> {
+        if kind != TokenType::ApiKey && self.is_service_s(token) {
+            let service = self.service(token, context).await.inspect_err(note)?;
+            return Ok(Actor { subject: service.name, expires_at: Some(service.expires_at) });
+        }
+        let principal = self.subject(token, kind, context).await?;
+        Ok(Actor { subject: principal.user_id.to_string(), expires_at: principal.expires_at })
+    }
+
+    /// A short-lived token for `subject` that can do no more than it.
+    pub async fn exchange(&self, subject: &Principal, wish: &Wish, context: &Context) -> Result<Issued, ExchangeError> {
+        self.issuer.issue(subject, wish, context).await
+    }
+
+    async fn api_key(&self, key: &str, context: &Context) -> Result<Arc<Principal>, Refusal> {
         let key = ApiKey::parse(key).ok_or(Reason::MalformedApiKey)?;
         let api_keys = self.api_keys.as_ref().ok_or(Reason::NoApiKeys)?;
-        Ok(Caller { principal: api_keys.principal(&key, context).await?, authorization: None })
+        api_keys.principal(&key, context).await
     }
 
-    async fn access_token(&self, token: &str, headers: &HeaderMap, context: &Context) -> Result<Caller, Refusal> {
-        let principal = match self.recall(token, context) {
-            Some(principal) => principal,
-            None => self.verify_and_remember(token, context).await?,
-        };
-        Ok(Caller { principal, authorization: headers.get(AUTHORIZATION).cloned() })
+    async fn access_token(&self, token: &str, context: &Context) -> Result<Arc<Principal>, Refusal> {
+        match self.recall(token, context) {
+            Some(principal) => Ok(principal),
+            None => self.verify_and_remember(token, context).await,
+        }
+    }
+
+    /// Whether a token says that a service's issuer made it. It is not believed yet.
+    fn is_service_s(&self, token: &str) -> bool {
+        let claims = Jws::parse(token).and_then(|jws| Claims::parse(&jws.payload));
+        claims.is_ok_and(|claims| claims.issuer().is_some_and(|issuer| self.config.edge.service_keys.knows(issuer)))
+    }
+
+    async fn service(&self, token: &str, context: &Context) -> Result<Service, Refusal> {
+        let jws = Jws::parse(token)?;
+        let claims = Claims::parse(&jws.payload)?;
+        let keys = &self.config.edge.service_keys;
+        let issuer = claims.issuer().filter(|issuer| keys.knows(issuer)).ok_or(Reason::WrongIssuer)?;
+        let id = jws.key_id.as_deref().ok_or(Reason::NoKeyId)?;
+        let key = keys.get(issuer, id).ok_or(Reason::UnknownKey)?;
+        check_signature(&jws, key, context).await?;
+        let audience = self.config.edge.issuer.as_deref().ok_or(Reason::WrongAudience)?;
+        Ok(claims.service(issuer, audience, context.clock.now())?)
     }
 
     /// A token seen before, unless its key was withdrawn.
@@ -99,29 +166,41 @@ impl Authenticator {
         claims.check_issuer(&self.config.issuer)?;
         let signer = match jws.algorithm {
             Algorithm::Hs256 => self.verify_legacy(&jws).map(|()| None)?,
-            Algorithm::Es256 | Algorithm::Rs256 => Some(self.verify_signature(&jws, context).await?),
+            Algorithm::Es256 | Algorithm::Rs256 => self.verify_signature(&jws, context).await?,
         };
         let expires_at = claims.check(&self.config.audience, context.clock.now())?;
         let principal = Arc::new(claims.principal(expires_at)?);
         Ok((Verified { principal, signer: signer.map(Arc::new) }, expires_at))
     }
 
-    async fn verify_signature(&self, jws: &Jws<'_>, context: &Context) -> Result<Signer, Refusal> {
+    /// By a key of the edge's own, of which nothing need be remembered, or by one that the issuer publishes.
+    async fn verify_signature(&self, jws: &Jws<'_>, context: &Context) -> Result<Option<Signer>, Refusal> {
         let id = jws.key_id.clone().ok_or(Reason::NoKeyId)?;
+        if let Some(key) = self.own_key(&id) {
+            check_signature(jws, key, context).await?;
+            return Ok(None);
+        }
         let key = match &self.keys {
             Keys::Inline(keys) => Arc::clone(keys.get(&id).ok_or(Reason::UnknownKey)?),
             Keys::Remote(keys) => keys.get(&id, context).await?,
         };
         check_signature(jws, &key, context).await?;
-        Ok(Signer { id, key })
+        Ok(Some(Signer { id, key }))
+    }
+
+    fn own_key(&self, id: &str) -> Option<&Arc<PublicKey>> {
+        self.config.edge.signing_keys.as_ref()?.get(id)
     }
 
     /// HS256 with the configured secret. A `kid` of a published key names that key, and that key is no secret.
     fn verify_legacy(&self, jws: &Jws<'_>) -> Result<(), Reason> {
         let secret = self.config.hs256_secret.as_ref().ok_or(Reason::AlgorithmNotAllowed)?;
-        let is_published = jws.key_id.as_deref().is_some_and(|id| match &self.keys {
-            Keys::Inline(keys) => keys.get(id).is_some(),
-            Keys::Remote(keys) => keys.is_known(id),
+        let is_published = jws.key_id.as_deref().is_some_and(|id| {
+            let is_the_issuer_s = match &self.keys {
+                Keys::Inline(keys) => keys.get(id).is_some(),
+                Keys::Remote(keys) => keys.is_known(id),
+            };
+            is_the_issuer_s || self.own_key(id).is_some()
         });
         if is_published {
             return Err(Reason::KeyMismatch);
@@ -154,9 +233,36 @@ pub(crate) fn check_mac(jws: &Jws<'_>, secret: &[u8]) -> Result<(), Reason> {
     mac.chain_update(jws.signing_input).verify_slice(&jws.signature).map_err(|_| Reason::BadSignature)
 }
 
+fn note(refusal: &Refusal) {
+    tracing::info!(reason = %refusal, "a credential was refused");
+}
+
 impl Caller {
-    /// The user's own token, to act as the user towards Supabase; none behind an API key.
+    /// The token that the user got by signing in, for what concerns the account itself; none behind an API key or a token
+    /// that was exchanged.
     pub fn access_token(&self) -> Option<SecretString> {
+        if self.principal.method == Method::AccessToken { self.sent_token() } else { None }
+    }
+
+    /// A token with which to act as the user towards Supabase: the one that was sent, or one made for the API key, which
+    /// says whose key it is. 403 where the edge has nothing to make one with.
+    pub async fn user_token(&self, context: &Context) -> Result<SecretString, Problem> {
+        if let Some(token) = self.sent_token() {
+            return Ok(token);
+        }
+        let key = self.principal.key_id.ok_or(kinds::INTERNAL)?;
+        self.user_tokens.of(key, &self.principal, context).await.map_err(|error| match error {
+            ExchangeError::NotConfigured => Problem::new(kinds::PERMISSION_DENIED)
+                .detail("This edge cannot act for API keys here: send the user's access token instead."),
+            ExchangeError::Expired => Refusal::from(Reason::UnknownApiKey).into(),
+            error => {
+                tracing::error!(%error, "no token could be made for an API key");
+                kinds::INTERNAL.into()
+            }
+        })
+    }
+
+    fn sent_token(&self) -> Option<SecretString> {
         self.authorization.as_ref().and_then(bearer_token).map(SecretString::from)
     }
 

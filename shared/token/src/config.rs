@@ -4,8 +4,8 @@ use platform::{Configuration, ConfigurationError, Variables};
 use secrecy::{ExposeSecret, SecretString};
 use url::{Host, Url};
 
-use crate::KeySet;
 use crate::api_key::{Environment, Pepper};
+use crate::{EdgeConfig, KeySet};
 
 /// RFC 7518 section 3.2: "A key of the same size as the hash output […] or larger MUST be used".
 const MIN_SECRET_BYTES: usize = 32;
@@ -23,6 +23,8 @@ pub struct Config {
     pub hs256_secret: Option<SecretString>,
     /// How API keys are looked up. They are refused without it.
     pub api_keys: Option<ApiKeyConfig>,
+    /// What the edge itself signs, and which services it believes.
+    pub edge: EdgeConfig,
 }
 
 /// What looking up API keys takes.
@@ -53,7 +55,7 @@ impl ApiKeyConfig {
 impl Config {
     /// Reads `SUPABASE_URL`, from which issuer and key URL follow, and what may replace them: `SUPABASE_JWT_ISSUER`,
     /// `SUPABASE_JWT_AUDIENCE`, `SUPABASE_JWKS_URL`, `SUPABASE_JWKS`, `SUPABASE_JWT_SECRET` (legacy HS256). With
-    /// `API_KEY_PEPPER` also the project's keys.
+    /// `API_KEY_PEPPER` also the project's keys. Then what [`EdgeConfig`] holds.
     pub async fn read(configuration: &mut Configuration<'_>) -> Option<Self> {
         let url = configuration.url("SUPABASE_URL").await;
         let issuer = configuration.optional("SUPABASE_JWT_ISSUER").await;
@@ -63,7 +65,8 @@ impl Config {
         let hs256_secret = read_secret(configuration).await;
         let audience = audience.unwrap_or_else(|| "authenticated".to_owned());
         let api_keys = read_api_keys(configuration).await;
-        Some(Self { issuer: issuer?, audience, jwks: jwks?, hs256_secret, api_keys })
+        let edge = EdgeConfig::read(configuration, issuer.as_deref(), &audience).await;
+        Some(Self { issuer: issuer?, audience, jwks: jwks?, hs256_secret, api_keys, edge: edge? })
     }
 
     /// Reads the configuration alone.

@@ -1,6 +1,7 @@
-//! Who is calling: verification of Supabase access tokens and of this edge's API keys.
+//! Who is calling: verification of Supabase access tokens, of this edge's API keys and of services' tokens; and the
+//! short-lived tokens that the edge issues in exchange.
 //!
-//! [`Authenticator::authenticate`] is the one way in. The order of its checks is fixed: exactly one credential; strict
+//! [`Authenticator::authenticate`] is the one way in for users, [`Authenticator::require_service_scope`] for services. The order of its checks is fixed: exactly one credential; strict
 //! form; `alg` from the key, never from the token; signature; claims. A credential that is present and bad is refused
 //! and never counts as none.
 
@@ -8,8 +9,12 @@ mod api_keys;
 mod authenticator;
 mod claims;
 mod config;
+mod configured_keys;
 mod credential;
+mod edge_config;
+mod exchange;
 mod expiring_map;
+mod issuer;
 mod jwks_source;
 mod jws;
 mod key_set;
@@ -17,7 +22,11 @@ mod principal;
 mod reason;
 mod refusal;
 mod remote_keys;
+mod service;
+mod service_keys;
+mod signing_keys;
 mod strict_json;
+mod user_tokens;
 mod verified_tokens;
 #[cfg(test)]
 mod wycheproof;
@@ -26,7 +35,13 @@ pub mod api_key;
 
 pub use authenticator::{Authenticator, Caller};
 pub use config::{ApiKeyConfig, Config, Jwks};
+pub use configured_keys::ConfiguredKeysError;
+pub use edge_config::EdgeConfig;
+pub use exchange::{Actor, ExchangeError, Issued, TokenType, Wish};
 pub use key_set::{KeySet, KeySetError};
 pub use principal::{Method, Principal, Role, SCOPES, Tier};
 pub use reason::Reason;
 pub use refusal::Refusal;
+pub use service::Service;
+pub use service_keys::ServiceKeys;
+pub use signing_keys::SigningKeys;

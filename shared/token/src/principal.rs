@@ -30,8 +30,10 @@ pub struct Principal {
     pub aal: Option<String>,
     /// The kind of credential.
     pub method: Method,
-    /// The API key's id.
+    /// The API key's id, also behind a token that the key was exchanged for.
     pub key_id: Option<Uuid>,
+    /// Who acts for the user (RFC 8693 section 4.1), the latest first: users' ids or services' names, at most two.
+    pub actors: Vec<String>,
     /// When the credential ends; an API key may have no end.
     pub expires_at: Option<Timestamp>,
 }
@@ -70,6 +72,8 @@ pub enum Method {
     AccessToken,
     /// An API key of this edge.
     ApiKey,
+    /// A short-lived token that this edge gave in exchange for one of the others.
+    ExchangedToken,
 }
 
 impl Role {

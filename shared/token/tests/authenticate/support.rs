@@ -11,7 +11,7 @@ use platform::fakes::Host;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use signature::PureRust;
-use token::{Authenticator, Caller, Config, Jwks, Refusal};
+use token::{Authenticator, Caller, Config, EdgeConfig, Jwks, Refusal};
 
 pub const USER: &str = "00000000-0000-4000-8000-000000000001";
 pub const ISSUER: &str = "https://x.supabase.co/auth/v1";
@@ -84,7 +84,14 @@ pub fn context(host: &Host) -> Context {
 }
 
 pub fn config(jwks: Jwks) -> Config {
-    Config { issuer: ISSUER.into(), audience: "authenticated".into(), jwks, hs256_secret: None, api_keys: None }
+    Config {
+        issuer: ISSUER.into(),
+        audience: "authenticated".into(),
+        jwks,
+        hs256_secret: None,
+        api_keys: None,
+        edge: EdgeConfig::default(),
+    }
 }
 
 /// An authenticator that has these keys and asks nobody.
