@@ -39,7 +39,8 @@ impl Signer for PureRustSigner {
     async fn sign(&self, key: &PrivateKey, message: &[u8]) -> Result<[u8; 64], SignerError> {
         let secret = <P256SigningKey as SigningKey<Es256>>::from_slice(key.expose_d())
             .map_err(|_| SignerError("the private number is out of range".into()))?;
-        if *secret.to_verifying_key().as_bytes() != *point(&key.x, &key.y) {
+        let public = <P256Key as VerifyingKey<Es256>>::from_slice(&point(&key.x, &key.y)).ok();
+        if public.is_none_or(|public| public.as_bytes() != secret.to_verifying_key().as_bytes()) {
             return Err(SignerError("the halves of the key do not belong together".into()));
         }
         let signature = Es256.sign(&secret, message);

@@ -3,6 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // tests
 
 mod api_keys;
+mod exchange;
 mod issuer_keys;
+mod services;
 mod support;
 mod tokens;
+mod user_tokens;
