@@ -1,8 +1,11 @@
-//! Sign-up, sign-in and sessions in front of Supabase Auth, and the user's API keys: `/auth/*`.
+//! Sign-up, sign-in and sessions in front of Supabase Auth, the user's API keys, and tokens in exchange for either:
+//! `/auth/*`. The edge's own public keys: `/.well-known/jwks.json`.
 
 mod attempts;
+mod jwks;
 mod keys;
 mod sign_in;
+mod token_exchange;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,15 +19,17 @@ use problem::{Problem, kinds};
 use secrecy::SecretString;
 use serde::Serialize;
 use supabase::{LogoutScope, Supabase};
-use token::{ApiKeyConfig, Authenticator, Caller};
+use token::{ApiKeyConfig, Authenticator, Caller, SigningKeys};
 
 /// What `/auth/*` accepts: nothing of it is large.
 const LIMITS: Limits = Limits { bytes: 16 * 1024, time: Duration::from_secs(10) };
 
-/// The function behind `/auth/*`.
+/// The function behind `/auth/*` and the key set.
 pub struct Auth {
     /// Without it there are no API keys.
     api_keys: Option<ApiKeyConfig>,
+    /// The edge's own, to be published.
+    signing_keys: Option<SigningKeys>,
     supabase: Supabase,
     authenticator: Arc<Authenticator>,
 }
@@ -34,7 +39,7 @@ impl Function for Auth {
         let token = token::Config::read(read).await;
         let supabase = supabase::Config::read(read).await;
         let (token, supabase) = (token?, Supabase::new(supabase?));
-        Some(Self::new(token.api_keys.clone(), supabase, Arc::new(Authenticator::new(token))))
+        Some(Self::new(&token.clone(), supabase, Arc::new(Authenticator::new(token))))
     }
 
     async fn answer(&self, request: Request, context: &Context) -> Result<Response, Problem> {
@@ -47,6 +52,8 @@ impl Function for Auth {
                 let caller = self.authenticator.authenticate(request.headers(), context).await?;
                 self.logout(&caller, context).await
             }
+            (["auth", "token"], &Method::POST) => token_exchange::exchange(&self.authenticator, request, context).await,
+            ([".well-known", "jwks.json"], &Method::GET) => Ok(jwks::publish(self.signing_keys.as_ref())),
             (["auth", "session"], &Method::GET) => {
                 let caller = self.authenticator.authenticate(request.headers(), context).await?;
                 answer(StatusCode::OK, &*caller.principal)
@@ -55,17 +62,20 @@ impl Function for Auth {
                 let caller = self.authenticator.authenticate(request.headers(), context).await?;
                 keys::handle(self.api_keys.as_ref(), &self.supabase, rest, request, &caller, context).await
             }
-            (["auth", "signup" | "login" | "refresh" | "logout"], _) => Err(Problem::method_not_allowed("POST")),
-            (["auth", "session"], _) => Err(Problem::method_not_allowed("GET, HEAD")),
+            (["auth", "signup" | "login" | "refresh" | "logout" | "token"], _) => {
+                Err(Problem::method_not_allowed("POST"))
+            }
+            (["auth", "session"] | [".well-known", "jwks.json"], _) => Err(Problem::method_not_allowed("GET, HEAD")),
             _ => Err(kinds::NOT_FOUND.into()),
         }
     }
 }
 
 impl Auth {
-    /// In front of `supabase`, for callers that `authenticator` knows.
-    pub fn new(api_keys: Option<ApiKeyConfig>, supabase: Supabase, authenticator: Arc<Authenticator>) -> Self {
-        Self { api_keys, supabase, authenticator }
+    /// In front of `supabase`, for callers that `authenticator`, which `config` is of, knows.
+    pub fn new(config: &token::Config, supabase: Supabase, authenticator: Arc<Authenticator>) -> Self {
+        let signing_keys = config.edge.signing_keys.clone();
+        Self { api_keys: config.api_keys.clone(), signing_keys, supabase, authenticator }
     }
 
     /// Ends the session of the caller's own token. Its access token remains valid until it expires.
@@ -76,10 +86,11 @@ impl Auth {
     }
 }
 
-/// The user's own access token; what acts on the account itself is not for API keys.
+/// The user's own access token; what acts on the account itself is neither for API keys nor for what one is exchanged
+/// for.
 fn own_token(caller: &Caller) -> Result<SecretString, Problem> {
     caller.access_token().ok_or_else(|| {
-        Problem::new(kinds::PERMISSION_DENIED).detail("An API key cannot do this: sign in and use the access token.")
+        Problem::new(kinds::PERMISSION_DENIED).detail("This needs the user: sign in and use that access token.")
     })
 }
 

@@ -7,8 +7,8 @@ use std::process::ExitCode;
 use local_supabase::{Description, Error, Options, serve};
 use tokio::signal::unix::{SignalKind, signal};
 
-const USAGE: &str =
-    "usage: local-supabase --listen 127.0.0.1:PORT --database-url URL --state FOLDER --migrations FOLDER";
+const USAGE: &str = "usage: local-supabase --listen 127.0.0.1:PORT --database-url URL --state FOLDER --migrations FOLDER\n\
+     IMPORTED_KEYS may hold a JSON Web Key Set whose tokens are valid too.";
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -56,6 +56,7 @@ fn read_arguments(mut arguments: impl Iterator<Item = String>) -> Result<Options
         database_url: database_url.ok_or_else(|| missing("--database-url"))?,
         state: state.ok_or_else(|| missing("--state"))?.into(),
         migrations: migrations.ok_or_else(|| missing("--migrations"))?.into(),
+        imported_keys: std::env::var("IMPORTED_KEYS").ok().filter(|keys| !keys.is_empty()),
     })
 }
 

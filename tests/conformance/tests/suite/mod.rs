@@ -10,6 +10,7 @@ mod faults;
 mod health;
 pub mod logs;
 mod stream;
+mod token_exchange;
 mod usage;
 
 use conformance::Rig;
@@ -40,6 +41,7 @@ pub fn checks() -> Vec<(String, Check)> {
         ("faults", faults::CHECKS),
         ("health", health::CHECKS),
         ("stream", stream::CHECKS),
+        ("token_exchange", token_exchange::CHECKS),
         ("usage", usage::CHECKS),
     ];
     let named = |(module, checks): (&str, &[(&str, Check)])| {

@@ -119,7 +119,8 @@ fn application_variables(manifest: &Table, faults: &mut Vec<String>) {
 }
 
 fn is_secret(name: &str) -> bool {
-    name != "supabase_publishable_key" && ["secret", "_api_key", "pepper"].iter().any(|word| name.contains(word))
+    name != "supabase_publishable_key"
+        && ["secret", "_api_key", "pepper", "signing_keys"].iter().any(|word| name.contains(word))
 }
 
 fn is_origin(text: &str) -> bool {

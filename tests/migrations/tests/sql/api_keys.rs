@@ -15,6 +15,7 @@ pub const TESTS: &[Test] = &[
     ("a_key_is_revoked_once_and_by_nobody_else", revocation),
     ("a_key_that_has_already_expired_is_refused", expired),
     ("a_digest_serves_one_key", digest),
+    ("a_token_that_a_key_was_exchanged_for_makes_and_revokes_no_key", exchanged),
 ];
 
 fn acts(cluster: &Cluster) {
@@ -23,6 +24,7 @@ fn acts(cluster: &Cluster) {
     let expected = json!({
         "key_id": key["id"], "user_id": cluster.developer, "org_id": cluster.org, "roles": ["developer"], "tier": "T1",
         "scopes": ["llm", "usage:read"],
+        "expires_at": "2999-01-01T00:00:00+00:00",
     });
     assert_eq!(authenticate(cluster, &digest, 1), expected);
     let used = "select last_used_at is not null from public.api_keys where id = $1::text::uuid";
@@ -105,6 +107,27 @@ fn digest(cluster: &Cluster) {
     assert_eq!(code(&cluster.call(As::User(cluster.owner), "create_key", &again).unwrap_err()), "23505");
     let short = payload(cluster, "abcd", &json!({}));
     assert_eq!(code(&cluster.call(As::User(cluster.owner), "create_key", &short).unwrap_err()), "23514");
+}
+
+fn exchanged(cluster: &Cluster) {
+    let key = make(cluster, cluster.owner, &new_digest(), &json!({}));
+    let attempts = [
+        ("select api.create_key(payload := $1)", payload(cluster, &new_digest(), &json!({}))),
+        ("select api.revoke_key(payload := $1)", json!({ "id": key["id"] })),
+        ("update public.organizations set name = 'mine' where $1::jsonb is not null", json!({})),
+    ];
+    for exchanged in [true, false] {
+        for (statement, payload) in &attempts {
+            let outcome = cluster.transaction(|transaction| {
+                become_(transaction, As::User(cluster.owner));
+                let claims = json!({ "role": "authenticated", "sub": cluster.owner, "exchanged": exchanged });
+                let set = "select set_config('request.jwt.claims', $1, true)";
+                transaction.execute(set, &[&claims.to_string()]).unwrap();
+                transaction.execute(*statement, &[payload]).map_err(|error| code(&error).to_owned())
+            });
+            assert_eq!(outcome.err(), exchanged.then(|| "PT403".to_owned()), "{statement}");
+        }
+    }
 }
 
 fn make(cluster: &Cluster, user: Uuid, digest: &str, more: &Value) -> Value {
