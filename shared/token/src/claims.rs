@@ -81,17 +81,18 @@ impl Claims {
             Some(Value::Object(members)) => members,
             Some(_) => return Err(Reason::BadClaims),
         };
+        let exchanged = self.flag("exchanged")?;
         Ok(Principal {
             user_id: self.text("sub")?.and_then(uuid).ok_or(Reason::WrongSubject)?,
             org_id: organization(app_metadata)?,
             roles: roles(app_metadata),
             tier: app_metadata.get("tier").and_then(Value::as_str).map(Tier::named).unwrap_or_default(),
             scopes: self.scopes()?,
-            session_id: self.text("session_id")?.map(str::to_owned),
+            session_id: self.text("session_id")?.filter(|_| !exchanged).map(str::to_owned),
             email: self.text("email")?.filter(|address| !address.is_empty()).map(str::to_owned),
             is_anonymous: self.flag("is_anonymous")?,
             aal: self.text("aal")?.map(str::to_owned),
-            method: if self.flag("exchanged")? { Method::ExchangedToken } else { Method::AccessToken },
+            method: if exchanged { Method::ExchangedToken } else { Method::AccessToken },
             key_id: self.text("key_id")?.map(|id| uuid(id).ok_or(Reason::BadClaims)).transpose()?,
             actors: self.actors()?,
             expires_at: Some(expires_at),

@@ -13,6 +13,9 @@ use crate::{Config, Principal, SCOPES};
 
 /// The longest life of an issued token.
 const LIFETIME: Duration = Duration::from_mins(5);
+/// `session_id` of a token that belongs to no session. Supabase Auth takes a token without any for one that may change the
+/// account (password, address, factors); it refuses one whose session cannot be.
+const NO_SESSION: &str = "none";
 /// `client_id` where no API key stands for the client (RFC 9068 section 2.2 demands one).
 const CLIENT: &str = "qlp-edge";
 
@@ -73,7 +76,7 @@ impl Issuer {
     }
 
     /// Who the subject is, in the form that the audience reads. There is no session: nothing can be refreshed or signed
-    /// out with such a token.
+    /// out with such a token, and Supabase Auth does nothing for it.
     fn claims(&self, subject: &Principal, audience: Audience<'_>) -> Result<Map<String, Value>, ExchangeError> {
         let mut claims = Map::new();
         let mut add = |name: &str, value: Value| drop(claims.insert(name.to_owned(), value));
@@ -88,6 +91,7 @@ impl Issuer {
                 add("aud", self.config.audience.as_str().into());
                 add("role", "authenticated".into());
                 add("exchanged", true.into());
+                add("session_id", NO_SESSION.into());
                 add("is_anonymous", subject.is_anonymous.into());
                 add("aal", subject.aal.as_deref().unwrap_or("aal1").into());
                 add("app_metadata", membership(subject));

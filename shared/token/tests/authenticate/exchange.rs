@@ -109,13 +109,14 @@ fn an_api_key_becomes_a_token_that_supabase_and_the_edge_accept() {
             ("key_id", json!(KEY_ID)),
             ("app_metadata", metadata),
             ("exp", json!(BEGIN + 300)),
-            ("session_id", Value::Null),
+            ("session_id", json!("none")),
             ("act", Value::Null),
         ] {
             assert_eq!(claims[name], expected, "{name}");
         }
         let principal = edge.again(&issued);
         assert_eq!((principal.method, principal.key_id), (Method::ExchangedToken, subject.key_id));
+        assert_eq!(principal.session_id, None);
         assert_eq!(
             (principal.org_id, &principal.roles, principal.tier),
             (subject.org_id, &subject.roles, subject.tier)

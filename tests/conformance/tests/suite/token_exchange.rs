@@ -9,6 +9,7 @@ super::list![
     an_access_token_becomes_a_narrower_one,
     an_exchanged_token_is_a_credential_with_its_scopes_and_no_more,
     an_exchanged_token_manages_no_keys_and_ends_no_session,
+    an_exchanged_token_does_nothing_to_the_account_at_supabase_itself,
     a_token_for_a_service_is_signed_by_a_published_key_and_is_no_credential_here,
     a_user_can_act_for_another,
     each_fault_has_the_word_of_its_rfc,
@@ -92,7 +93,7 @@ fn an_api_key_becomes_a_token_that_reads_only_its_user_s_rows(rig: &Rig) {
         ("accept-profile", "public"),
     ];
     // As the user, in the real database: row level security shows one person and one personal organization.
-    for table in ["profiles", "organizations", "api_keys"] {
+    for table in ["profiles", "organizations"] {
         let rows = rig.supabase().get_with(&format!("/rest/v1/{table}?select=*"), &headers);
         assert_eq!(rows.as_array().map(Vec::len), Some(1), "{table}: {rows}");
     }
@@ -140,6 +141,24 @@ fn an_exchanged_token_manages_no_keys_and_ends_no_session(rig: &Rig) {
         client.get("/auth/keys").expect_problem(403, "permission-denied");
         client.send("POST", "/auth/logout", &[], None).expect_problem(403, "permission-denied");
     }
+}
+
+/// The edge is not the only one who accepts the token: what it must not do there is refused there.
+fn an_exchanged_token_does_nothing_to_the_account_at_supabase_itself(rig: &Rig) {
+    let key = new_key(rig, &rig.stack.demo.access_token, &["llm"]);
+    let token = text(&exchange(rig, &key, API_KEY, &[]).expect(200).json(), "access_token");
+    let authorization = format!("Bearer {token}");
+    let headers = [("apikey", rig.stack.supabase.publishable_key.as_str()), ("authorization", authorization.as_str())];
+    let refusal = rig.supabase().get_with("/auth/v1/user", &headers);
+    assert_eq!(refusal["error_code"], "bad_jwt", "{refusal}");
+    let wish = json!({"payload": {"name": "more", "digest": "00".repeat(32), "pepper_version": 1, "prefix": "qlp_test_ab",
+        "scopes": ["webhooks"]}});
+    let refusal = rig.supabase().post_with(
+        "/rest/v1/rpc/create_key",
+        &[&headers[..], &[("content-profile", "api")]].concat(),
+        &wish,
+    );
+    assert_eq!(refusal["code"], "PT403", "{refusal}");
 }
 
 fn a_token_for_a_service_is_signed_by_a_published_key_and_is_no_credential_here(rig: &Rig) {

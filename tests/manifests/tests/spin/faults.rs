@@ -85,6 +85,10 @@ fn stores(name: &str, component: &Value, faults: &mut Vec<String>) {
     if needs::is_granted(name, "ledger") && !secret {
         faults.push(format!("{name} has a ledger and no key to it"));
     }
+    let signing_keys = table(component, "variables").contains_key("edge_signing_keys");
+    if needs::is_granted(name, "signer") != signing_keys {
+        faults.push(format!("{name} has keys and no signer, or a signer and no keys"));
+    }
 }
 
 fn build(name: &str, component: &Value, faults: &mut Vec<String>) {
