@@ -1,5 +1,7 @@
 //! Serves the part of Supabase that the edge uses; see the library.
 
+#![allow(clippy::disallowed_methods)] // a program: it has a process environment
+
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::process::ExitCode;

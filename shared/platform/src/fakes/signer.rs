@@ -6,7 +6,9 @@ use crate::{PrivateKey, Signer, SignerError};
 
 /// Gives the signature it was told to give, and counts how often it was asked.
 #[derive(Clone)]
-pub struct ScriptedSigner(Arc<Mutex<(Result<[u8; 64], SignerError>, usize)>>);
+pub struct ScriptedSigner(Arc<Mutex<(Answer, usize)>>);
+
+type Answer = Result<[u8; 64], SignerError>;
 
 impl ScriptedSigner {
     /// Sets the answer from now on.

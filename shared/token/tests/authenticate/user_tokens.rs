@@ -77,7 +77,7 @@ fn a_key_that_ends_within_the_minute_gets_a_token_that_is_not_kept() {
     edge.token(&caller);
     edge.token(&caller);
     assert_eq!(edge.host.signer.calls(), 2);
-    edge.host.clock.advance(Duration::from_secs(60));
+    edge.host.clock.advance(Duration::from_mins(1));
     let problem = edge.host.block_on(caller.user_token(&edge.host.context())).unwrap_err();
     assert_eq!(problem.kind(), kinds::CREDENTIAL_INVALID);
 }

@@ -24,10 +24,10 @@ const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
 
 fn post(client: &Client, parameters: &[(&str, &str)]) -> Answer {
-    let encode = |text: &str| text.bytes().map(|byte| format!("%{byte:02x}")).collect::<String>();
-    let body: Vec<_> = parameters.iter().map(|(name, value)| format!("{name}={}", encode(value))).collect();
+    let mut body = form_urlencoded::Serializer::new(String::new());
+    body.extend_pairs(parameters);
     let headers = [("content-type", "application/x-www-form-urlencoded")];
-    client.send("POST", "/auth/token", &headers, Some(body.join("&").into_bytes()))
+    client.send("POST", "/auth/token", &headers, Some(body.finish().into_bytes()))
 }
 
 /// Exchanges `token`, with further parameters.
