@@ -1,9 +1,11 @@
-//! Sign-up, sign-in and sessions in front of Supabase Auth, the user's API keys, and organizations: `/auth/*`.
+//! Sign-up, sign-in and sessions in front of Supabase Auth, the user's API keys, tokens in exchange for either, and
+//! organizations: `/auth/*`. The edge's own public keys: `/.well-known/jwks.json`.
 
 mod attempts;
 mod audit_log;
 mod events;
 mod invitations;
+mod jwks;
 mod keys;
 mod members;
 mod orgs;
@@ -11,6 +13,7 @@ mod roles;
 mod sessions;
 mod sign_in;
 mod teams;
+mod token_exchange;
 mod user;
 
 use std::sync::Arc;
@@ -27,17 +30,19 @@ use secrecy::SecretString;
 use serde::Serialize;
 use serde_json::{Value, json};
 use supabase::Supabase;
-use token::{ApiKeyConfig, Authenticator, Caller, Refusal, Sent};
+use token::{ApiKeyConfig, Authenticator, Caller, Refusal, Sent, SigningKeys};
 
 use crate::user::User;
 
 /// What `/auth/*` accepts: nothing of it is large.
 const LIMITS: Limits = Limits { bytes: 16 * 1024, time: Duration::from_secs(10) };
 
-/// The function behind `/auth/*`.
+/// The function behind `/auth/*` and the key set.
 pub struct Auth {
     /// Without it there are no API keys.
     api_keys: Option<ApiKeyConfig>,
+    /// The edge's own, to be published.
+    signing_keys: Option<SigningKeys>,
     supabase: Supabase,
     authenticator: Arc<Authenticator>,
     recorder: Arc<Recorder>,
@@ -48,7 +53,7 @@ impl Function for Auth {
         let token = token::Config::read(read).await;
         let supabase = supabase::Config::read(read).await;
         let (token, supabase) = (token?, Supabase::new(supabase?));
-        Some(Self::new(token.api_keys.clone(), supabase, Arc::new(Authenticator::new(token))))
+        Some(Self::new(&token.clone(), supabase, Arc::new(Authenticator::new(token))))
     }
 
     async fn answer(&self, request: Request, context: &Context) -> Result<Response, Problem> {
@@ -63,6 +68,8 @@ impl Function for Auth {
             (["auth", "logout"], &Method::POST) => sessions::logout(self, request, context).await,
             (["auth", "csrf"], &Method::GET) => sessions::csrf(self, request, context).await,
             (["auth", "sessions", rest @ ..], _) => sessions::handle(self, rest, request, context).await,
+            (["auth", "token"], &Method::POST) => token_exchange::exchange(&self.authenticator, request, context).await,
+            ([".well-known", "jwks.json"], &Method::GET) => Ok(jwks::publish(self.signing_keys.as_ref())),
             (["auth", "session"], &Method::GET) => {
                 let caller = self.caller(&request, context).await?;
                 answer(StatusCode::OK, &*caller.principal)
@@ -80,20 +87,23 @@ impl Function for Auth {
             (["auth", "audit", rest @ ..], _) => {
                 audit_log::handle(&self.user(&request, context).await?, rest, request).await
             }
-            (["auth", "signup" | "login" | "refresh" | "logout"] | ["auth", "invitations", "accept"], _) => {
+            (["auth", "signup" | "login" | "refresh" | "logout" | "token"] | ["auth", "invitations", "accept"], _) => {
                 Err(Problem::method_not_allowed("POST"))
             }
-            (["auth", "session" | "csrf"], _) => Err(Problem::method_not_allowed("GET, HEAD")),
+            (["auth", "session" | "csrf"] | [".well-known", "jwks.json"], _) => {
+                Err(Problem::method_not_allowed("GET, HEAD"))
+            }
             _ => Err(kinds::NOT_FOUND.into()),
         }
     }
 }
 
 impl Auth {
-    /// In front of `supabase`, for callers that `authenticator` knows.
-    pub fn new(api_keys: Option<ApiKeyConfig>, supabase: Supabase, authenticator: Arc<Authenticator>) -> Self {
+    /// In front of `supabase`, for callers that `authenticator`, which `config` is of, knows.
+    pub fn new(config: &token::Config, supabase: Supabase, authenticator: Arc<Authenticator>) -> Self {
         let recorder = Recorder::new(supabase.clone());
-        Self { api_keys, supabase, authenticator, recorder }
+        let (api_keys, signing_keys) = (config.api_keys.clone(), config.edge.signing_keys.clone());
+        Self { api_keys, signing_keys, supabase, authenticator, recorder }
     }
 
     /// Writes the audit events that a database which was away has left behind. For the scheduled trigger.
@@ -127,10 +137,11 @@ impl Auth {
     }
 }
 
-/// The user's own access token; what acts on the account itself is not for API keys.
+/// The user's own access token; what acts on the account itself is neither for API keys nor for what one is exchanged
+/// for.
 fn own_token(caller: &Caller) -> Result<SecretString, Problem> {
     caller.access_token().ok_or_else(|| {
-        Problem::new(kinds::PERMISSION_DENIED).detail("An API key cannot do this: sign in and use the access token.")
+        Problem::new(kinds::PERMISSION_DENIED).detail("This needs the user: sign in and use that access token.")
     })
 }
 

@@ -70,7 +70,8 @@ const ROUTES: [&str; 3] = [COMPLETIONS, MODELS, USAGE];
 /// What the proxy needs to know of a caller.
 struct Caller {
     payer: Payer,
-    access_token: Option<SecretString>,
+    /// To act as the user, where something is done as the user.
+    user_token: Option<SecretString>,
 }
 
 impl Function for LlmProxy {
@@ -114,8 +115,8 @@ impl LlmProxy {
             key: caller.principal.key_id,
             request: request_id.unwrap_or_else(|| RequestId::new(context)),
         };
-        let access_token = if reads_usage { caller.access_token() } else { None };
-        self.route(request, Caller { payer, access_token }, context).await
+        let user_token = if reads_usage { Some(caller.user_token(context).await?) } else { None };
+        self.route(request, Caller { payer, user_token }, context).await
     }
 
     /// Writes the usage and audit events that a database which was away has left behind. For the scheduled trigger.
@@ -131,7 +132,8 @@ impl LlmProxy {
             MODELS if method == Method::GET => models::list(self, context).await,
             USAGE if method == Method::GET => {
                 let query = request.uri().query().unwrap_or_default().to_owned();
-                usage::summary(&self.supabase, &query, caller.access_token.as_ref(), context).await
+                let token = caller.user_token.ok_or(kinds::INTERNAL)?;
+                usage::summary(&self.supabase, &query, &token, context).await
             }
             COMPLETIONS => Err(Problem::method_not_allowed("POST")),
             MODELS | USAGE => Err(Problem::method_not_allowed("GET, HEAD")),

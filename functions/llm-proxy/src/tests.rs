@@ -180,7 +180,7 @@ fn caller() -> Caller {
     let headers = http::HeaderMap::from_iter([(telemetry::X_REQUEST_ID, "request-1".parse().unwrap())]);
     let request = RequestId::accept(&headers, &Host::new().context());
     let payer = Payer { user: USER, org: None, key: None, request };
-    Caller { payer, access_token: Some(SecretString::from("user.access.token")) }
+    Caller { payer, user_token: Some(SecretString::from("user.access.token")) }
 }
 
 fn post(body: impl Into<Body>) -> Request {

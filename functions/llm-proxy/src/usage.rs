@@ -23,15 +23,11 @@ const GROUPS: [&str; 4] = ["day", "model", "user", "key"];
 pub(crate) async fn summary(
     supabase: &Supabase,
     query: &str,
-    access_token: Option<&SecretString>,
+    user_token: &SecretString,
     context: &Context,
 ) -> Result<platform::Response, Problem> {
     let query = parse(query)?;
-    let token = access_token.ok_or_else(|| {
-        Problem::new(kinds::PERMISSION_DENIED)
-            .detail("Usage is shown to signed-in users: send the user's access token instead of an API key.")
-    })?;
-    let summary: Box<RawValue> = supabase.rpc(context, USAGE_SUMMARY, &query, Identity::User(token)).await?;
+    let summary: Box<RawValue> = supabase.rpc(context, USAGE_SUMMARY, &query, Identity::User(user_token)).await?;
     Ok(json_response(String::from(Box::<str>::from(summary)).into()))
 }
 

@@ -22,10 +22,9 @@ impl Function for Functions {
         let supabase = supabase::Config::read(read).await;
         let llm = llm_proxy::Config::read(read).await;
         let (token, supabase) = (token?, Supabase::new(supabase?));
-        let api_keys = token.api_keys.clone();
-        let authenticator = Arc::new(Authenticator::new(token));
+        let authenticator = Arc::new(Authenticator::new(token.clone()));
         Some(Self {
-            auth: Auth::new(api_keys, supabase.clone(), Arc::clone(&authenticator)),
+            auth: Auth::new(&token, supabase.clone(), Arc::clone(&authenticator)),
             llm: LlmProxy::new(llm?, supabase.clone(), authenticator),
             ops: Ops::new(supabase),
         })
@@ -34,7 +33,7 @@ impl Function for Functions {
     async fn answer(&self, request: Request, context: &Context) -> Result<Response, Problem> {
         let path = request.uri().path().to_owned();
         match segments(&path).as_slice() {
-            ["auth", ..] => self.auth.answer(request, context).await,
+            ["auth", ..] | [".well-known", "jwks.json"] => self.auth.answer(request, context).await,
             ["v1", "chat", "completions"] | ["v1", "models" | "usage"] => self.llm.answer(request, context).await,
             _ => self.ops.answer(request, context).await,
         }

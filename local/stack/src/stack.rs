@@ -7,7 +7,7 @@ use std::sync::Arc;
 use local_postgres::Server;
 
 use crate::edge::{Edge, Launcher};
-use crate::kept_secret::kept_secret;
+use crate::kept_secret::{kept_secret, kept_signing_keys};
 use crate::process::Process;
 use crate::watchdog::Watchdog;
 use crate::{Demo, Description, Endpoint, Error, Settings, Simulator, Supabase, builds, demo_user};
@@ -81,7 +81,8 @@ impl Stack {
         let modules = builds::worker(options)?;
         let spin = builds::spin(options, &binaries)?;
 
-        let (postgres, supabase, location) = start_supabase(options, &binaries, &logs)?;
+        let signing_keys = signing_keys(options)?;
+        let (postgres, supabase, location) = start_supabase(options, &binaries, &logs, signing_keys.as_deref())?;
         let simulator = start_simulator(options, &binaries, &logs)?;
         let watchdog = Watchdog::start()?;
         let servers = [postgres.as_ref().and_then(Server::pid), supabase.as_ref().map(Process::pid)];
@@ -94,7 +95,12 @@ impl Stack {
             binaries,
             modules,
             spin,
-            variables: variables(options, &location, simulator.as_ref().map(|(_, url)| url.as_str()))?,
+            variables: variables(
+                options,
+                &location,
+                simulator.as_ref().map(|(_, url)| url.as_str()),
+                signing_keys.as_deref(),
+            )?,
             started: Arc::default(),
             watch: watchdog.watch(),
         };
@@ -160,11 +166,21 @@ impl Stack {
     }
 }
 
+/// The edge's signing keys, with which Supabase must be familiar: a hosted project knows none that are made here.
+fn signing_keys(options: &Options<'_>) -> Result<Option<String>, Error> {
+    match options.settings.get("EDGE_SIGNING_KEYS") {
+        Some(keys) => Ok(Some(keys.to_owned())),
+        None if options.settings.hosted_supabase()?.is_some() => Ok(None),
+        None => kept_signing_keys(&options.state.join("edge-signing-keys.json")).map(Some),
+    }
+}
+
 /// The hosted project that the settings name, or PostgreSQL and the local surface over it.
 fn start_supabase(
     options: &Options<'_>,
     binaries: &Path,
     logs: &Path,
+    signing_keys: Option<&str>,
 ) -> Result<(Option<Server>, Option<Process>, Supabase), Error> {
     if let Some(hosted) = options.settings.hosted_supabase()? {
         return Ok((None, None, hosted));
@@ -179,6 +195,7 @@ fn start_supabase(
     command.args(["--listen", "127.0.0.1:0", "--database-url", &postgres.url("postgres")]);
     command.arg("--state").arg(options.state.join("supabase"));
     command.arg("--migrations").arg(options.root.join("supabase/migrations"));
+    command.env("IMPORTED_KEYS", signing_keys.unwrap_or_default());
     let (process, ready) = Process::start("supabase", command, logs)?;
     let location = Supabase {
         url: ready.text("url"),
@@ -225,6 +242,7 @@ fn variables(
     options: &Options<'_>,
     supabase: &Supabase,
     simulator: Option<&str>,
+    signing_keys: Option<&str>,
 ) -> Result<BTreeMap<String, String>, Error> {
     let mut variables = BTreeMap::from([
         ("SUPABASE_URL".to_owned(), supabase.url.clone()),
@@ -233,6 +251,11 @@ fn variables(
         ("API_KEY_PEPPER".to_owned(), kept_secret(&options.state.join("api-key-pepper"))?),
         ("SESSION_KEY".to_owned(), kept_secret(&options.state.join("session-key"))?),
     ]);
+    if let Some(keys) = signing_keys {
+        variables.insert("EDGE_SIGNING_KEYS".into(), keys.into());
+        variables.insert("EDGE_ISSUER".into(), "https://edge.localhost".into());
+        variables.insert("SERVICE_AUDIENCES".into(), "pool".into());
+    }
     if let Some(url) = simulator {
         variables.insert("LLM_SIMULATOR_URL".into(), url.into());
         variables.insert("LLM_SIMULATOR_API_KEY".into(), "sk-simulator".into());

@@ -40,6 +40,9 @@ pub enum Error {
         /// Why it failed.
         source: std::io::Error,
     },
+    /// The imported keys cannot be read.
+    #[error("IMPORTED_KEYS is no JSON Web Key Set with keys on P-256 that have a `kid`")]
+    ImportedKeys,
     /// The file with the keys is damaged.
     #[error("{} is damaged ({reason}); delete it to get new keys", .file.display())]
     State {

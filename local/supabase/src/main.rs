@@ -1,5 +1,7 @@
 //! Serves the part of Supabase that the edge uses; see the library.
 
+#![allow(clippy::disallowed_methods)] // a program: it has a process environment
+
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -7,8 +9,8 @@ use std::process::ExitCode;
 use local_supabase::{Description, Error, Options, serve};
 use tokio::signal::unix::{SignalKind, signal};
 
-const USAGE: &str =
-    "usage: local-supabase --listen 127.0.0.1:PORT --database-url URL --state FOLDER --migrations FOLDER";
+const USAGE: &str = "usage: local-supabase --listen 127.0.0.1:PORT --database-url URL --state FOLDER --migrations FOLDER\n\
+     IMPORTED_KEYS may hold a JSON Web Key Set whose tokens are valid too.";
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -56,6 +58,7 @@ fn read_arguments(mut arguments: impl Iterator<Item = String>) -> Result<Options
         database_url: database_url.ok_or_else(|| missing("--database-url"))?,
         state: state.ok_or_else(|| missing("--state"))?.into(),
         migrations: migrations.ok_or_else(|| missing("--migrations"))?.into(),
+        imported_keys: std::env::var("IMPORTED_KEYS").ok().filter(|keys| !keys.is_empty()),
     })
 }
 

@@ -10,9 +10,22 @@ use uuid::Uuid;
 
 use crate::state::random;
 
-/// The project's signing keys. The first one signs; the others are published: standby and previously used ones.
+/// The project's signing keys. The first one signs; the others are published: standby and previously used ones, and
+/// those that somebody else signs with.
 #[derive(Serialize, Deserialize)]
-pub(crate) struct KeyRing(Vec<SigningKey>);
+#[serde(transparent)]
+pub(crate) struct KeyRing {
+    own: Vec<SigningKey>,
+    #[serde(skip)]
+    imported: Vec<ImportedKey>,
+}
+
+/// A key that was imported into the project. On a hosted one that needs the private half; to verify, the public one does.
+#[derive(Clone)]
+pub(crate) struct ImportedKey {
+    kid: String,
+    key: VerifyingKey,
+}
 
 /// A key with its id and its place in the rotation.
 #[derive(Serialize, Deserialize)]
@@ -46,8 +59,35 @@ impl SigningKey {
         }
     }
 
-    fn public(&self) -> Value {
-        let point = VerifyingKey::from(&self.key).to_encoded_point(false);
+    fn public(&self) -> ImportedKey {
+        ImportedKey { kid: self.kid.clone(), key: VerifyingKey::from(&self.key) }
+    }
+}
+
+impl ImportedKey {
+    /// Reads the keys of a JSON Web Key Set; `None` if it is none, or holds others than those on P-256.
+    pub(crate) fn read_all(document: &str) -> Option<Vec<Self>> {
+        #[derive(Deserialize)]
+        struct Document {
+            keys: Vec<Jwk>,
+        }
+        #[derive(Deserialize)]
+        struct Jwk {
+            kid: String,
+            x: String,
+            y: String,
+        }
+        let document: Document = serde_json::from_str(document).ok()?;
+        let read = |jwk: &Jwk| {
+            let [x, y] = [&jwk.x, &jwk.y].map(|text| URL_SAFE_NO_PAD.decode(text));
+            let key = VerifyingKey::from_sec1_bytes(&[&[4], &*x.ok()?, &*y.ok()?].concat()).ok()?;
+            Some(Self { kid: jwk.kid.clone(), key })
+        };
+        document.keys.iter().map(read).collect()
+    }
+
+    fn jwk(&self) -> Value {
+        let point = self.key.to_encoded_point(false);
         let coordinate = |bytes: Option<&p256::FieldBytes>| bytes.map(|bytes| URL_SAFE_NO_PAD.encode(bytes));
         json!({
             "alg": "ES256", "crv": "P-256", "ext": true, "key_ops": ["verify"], "kid": self.kid, "kty": "EC", "use": "sig",
@@ -58,36 +98,50 @@ impl SigningKey {
 
 impl KeyRing {
     pub(crate) fn new(key: SigningKey) -> Self {
-        Self(vec![key])
+        Self { own: vec![key], imported: Vec::new() }
+    }
+
+    /// The same keys beside imported ones, which are not kept between starts.
+    pub(crate) fn with_imported(self, imported: Vec<ImportedKey>) -> Self {
+        Self { imported, ..self }
+    }
+
+    pub(crate) fn imported(&self) -> &[ImportedKey] {
+        &self.imported
+    }
+
+    /// Every key that is published.
+    fn published(&self) -> impl Iterator<Item = ImportedKey> {
+        self.own.iter().map(SigningKey::public).chain(self.imported.iter().cloned())
     }
 
     /// Publishes a key that does not sign yet.
     pub(crate) fn add_standby(&mut self) {
-        if !self.0.iter().any(|key| key.standby) {
-            self.0.push(SigningKey { standby: true, ..SigningKey::generate() });
+        if !self.own.iter().any(|key| key.standby) {
+            self.own.push(SigningKey { standby: true, ..SigningKey::generate() });
         }
     }
 
     /// Lets the standby key sign, or a new one where there is none; the key that signed before stays published.
     pub(crate) fn rotate(&mut self) {
-        let standby = self.0.iter().position(|key| key.standby);
-        let next = standby.map_or_else(SigningKey::generate, |index| self.0.remove(index));
-        self.0.insert(0, SigningKey { standby: false, ..next });
+        let standby = self.own.iter().position(|key| key.standby);
+        let next = standby.map_or_else(SigningKey::generate, |index| self.own.remove(index));
+        self.own.insert(0, SigningKey { standby: false, ..next });
     }
 
-    /// Publishes nothing but the key that signs.
+    /// Of the project's own keys, publishes none but the one that signs.
     pub(crate) fn revoke_others(&mut self) {
-        self.0.truncate(1);
+        self.own.truncate(1);
     }
 
     /// The JSON Web Key Set.
     pub(crate) fn jwks(&self) -> Value {
-        json!({ "keys": self.0.iter().map(SigningKey::public).collect::<Vec<_>>() })
+        json!({ "keys": self.published().map(|key| key.jwk()).collect::<Vec<_>>() })
     }
 
     /// A token with `claims`.
     pub(crate) fn sign(&self, claims: &Value) -> String {
-        let Some(key) = self.0.first() else { return String::new() };
+        let Some(key) = self.own.first() else { return String::new() };
         let encode = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
         let content =
             format!("{}.{}", encode(&json!({ "alg": "ES256", "kid": key.kid, "typ": "JWT" })), encode(claims));
@@ -111,9 +165,9 @@ impl KeyRing {
         };
         let content = token.get(..header.len() + 1 + payload.len()).ok_or(Flaw::Malformed)?;
         let header: Header = serde_json::from_slice(&decode(header)?).map_err(|_| Flaw::Malformed)?;
-        let key = self.0.iter().find(|key| header.alg == "ES256" && header.kid.as_ref() == Some(&key.kid));
+        let key = self.published().find(|key| header.alg == "ES256" && header.kid.as_ref() == Some(&key.kid));
         let signature = Signature::from_slice(&decode(signature)?).map_err(|_| Flaw::Signature)?;
-        let key = VerifyingKey::from(&key.ok_or(Flaw::UnknownKey)?.key);
+        let key = key.ok_or(Flaw::UnknownKey)?.key;
         key.verify(content.as_bytes(), &signature).map_err(|_| Flaw::Signature)?;
         String::from_utf8(decode(payload)?).map_err(|_| Flaw::Malformed)
     }
@@ -180,6 +234,20 @@ mod tests {
         ring.revoke_others();
         assert_eq!(ring.verify(&old), Err(Flaw::UnknownKey));
         assert_eq!(ring.jwks()["keys"].as_array().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn an_imported_key_is_published_and_verifies_but_is_not_kept() {
+        let edge = ring();
+        let imported = ImportedKey::read_all(&edge.jwks().to_string()).unwrap();
+        let ring = ring().with_imported(imported);
+        assert!(ring.verify(&edge.sign(&json!({}))).is_ok());
+        assert_eq!(ring.jwks()["keys"][1], edge.jwks()["keys"][0]);
+        let read: KeyRing = serde_json::from_str(&serde_json::to_string(&ring).unwrap()).unwrap();
+        assert!(read.imported().is_empty());
+        for document in ["", "{}", r#"{"keys":[{"kid":"a","x":"AA","y":"AA"}]}"#] {
+            assert!(ImportedKey::read_all(document).is_none(), "{document}");
+        }
     }
 
     #[test]

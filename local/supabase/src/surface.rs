@@ -14,7 +14,7 @@ use crate::control::Control;
 use crate::database::{self, Login};
 use crate::gateway::ApiKeys;
 use crate::rest::SchemaCache;
-use crate::signing::KeyRing;
+use crate::signing::{ImportedKey, KeyRing};
 use crate::state::State;
 
 /// What to serve, and where.
@@ -28,6 +28,8 @@ pub struct Options {
     pub state: PathBuf,
     /// The folder with the migrations, in `supabase/`.
     pub migrations: PathBuf,
+    /// Further keys whose tokens are valid, as a JSON Web Key Set on P-256; of private ones only the public half is used.
+    pub imported_keys: Option<String>,
 }
 
 /// How to reach a running surface.
@@ -66,6 +68,8 @@ impl Surface {
     pub(crate) async fn new(options: &Options, address: SocketAddr) -> Result<Self, Error> {
         let superuser = database::parse(&options.database_url)?;
         let state = State::open(&options.state)?;
+        let imported = options.imported_keys.as_deref().map_or_else(|| Some(Vec::new()), ImportedKey::read_all);
+        let imported = imported.ok_or(Error::ImportedKeys)?;
         let url = format!("http://{address}");
         let rest = database::pool(&superuser, Login::Authenticator)?;
         let schema = SchemaCache::default();
@@ -80,7 +84,7 @@ impl Surface {
                 issuer: format!("{url}/auth/v1"),
                 url,
             },
-            signing_keys: RwLock::new(state.signing_keys),
+            signing_keys: RwLock::new(state.signing_keys.with_imported(imported)),
             access_tokens: Verifier::default(),
             rest,
             auth: database::pool(&superuser, Login::AuthAdmin)?,
@@ -107,7 +111,10 @@ impl Surface {
         let mut state = State::open(&self.state)?;
         change(&mut state.signing_keys);
         state.save()?;
-        *self.signing_keys.write().unwrap_or_else(PoisonError::into_inner) = state.signing_keys;
+        let mut keys = self.signing_keys.write().unwrap_or_else(PoisonError::into_inner);
+        let imported = keys.imported().to_vec();
+        *keys = state.signing_keys.with_imported(imported);
+        drop(keys);
         self.access_tokens.forget();
         Ok(())
     }

@@ -358,6 +358,8 @@ const ALGORITHMS = {
 };
 const MAX_KEYS = 64;
 const keys = new Map();
+const signers = new Map();
+const TRIAL = new Uint8Array(32);
 
 export function verify(id, operation, algorithm, jwk, message, signature) {
   verifySignature(find(id), operation, ALGORITHMS[algorithm], jwk, message.slice(), signature.slice());
@@ -365,7 +367,7 @@ export function verify(id, operation, algorithm, jwk, message, signature) {
 
 async function verifySignature(invocation, operation, algorithm, jwk, message, signature) {
   try {
-    const key = keys.get(jwk) ?? (await importKey(algorithm, jwk));
+    const key = keys.get(jwk) ?? keep(keys, jwk, await importKey(algorithm, jwk, "verify"));
     const valid = await crypto.subtle.verify(algorithm, key, signature, message);
     enter(invocation, edge.settleText, operation, String(valid));
   } catch (error) {
@@ -373,9 +375,38 @@ async function verifySignature(invocation, operation, algorithm, jwk, message, s
   }
 }
 
-async function importKey(algorithm, jwk) {
-  const key = await crypto.subtle.importKey("jwk", JSON.parse(jwk), algorithm, false, ["verify"]);
-  if (keys.size >= MAX_KEYS) keys.delete(keys.keys().next().value);
-  keys.set(jwk, key);
+// Its key's halves are tried on each other once: WebCrypto would sign with any `d`.
+export function sign(id, operation, jwk, message) {
+  signMessage(find(id), operation, jwk, message.slice());
+}
+
+async function signMessage(invocation, operation, jwk, message) {
+  try {
+    const key = signers.get(jwk) ?? (await importSigner(jwk));
+    const signature = await crypto.subtle.sign(ALGORITHMS.ES256, key, message);
+    enter(invocation, edge.settleBytes, operation, new Uint8Array(signature));
+  } catch (error) {
+    enter(invocation, edge.settleFailed, operation, String(error));
+  }
+}
+
+async function importSigner(jwk) {
+  const { d, ...half } = JSON.parse(jwk);
+  const key = await importKey(ALGORITHMS.ES256, jwk, "sign");
+  const publicKey = await importKey(ALGORITHMS.ES256, JSON.stringify(half), "verify");
+  const signature = await crypto.subtle.sign(ALGORITHMS.ES256, key, TRIAL);
+  if (!(await crypto.subtle.verify(ALGORITHMS.ES256, publicKey, signature, TRIAL))) {
+    throw new Error("the halves of the key do not belong together");
+  }
+  return keep(signers, jwk, key);
+}
+
+function importKey(algorithm, jwk, use) {
+  return crypto.subtle.importKey("jwk", JSON.parse(jwk), algorithm, false, [use]);
+}
+
+function keep(kept, jwk, key) {
+  if (kept.size >= MAX_KEYS) kept.delete(kept.keys().next().value);
+  kept.set(jwk, key);
   return key;
 }

@@ -16,7 +16,7 @@ use crate::host;
 use crate::http_client::HttpClient;
 use crate::key_value::KeyValue;
 use crate::ledger::Ledger;
-use crate::signatures::SignatureVerifier;
+use crate::signatures::{SignatureVerifier, Signer};
 use crate::variables::Variables;
 
 /// The binding of the KV namespace.
@@ -46,6 +46,7 @@ pub fn install(variables: &str, bindings: &JsValue) {
         ledger: Arc::new(Ledger),
         background: Arc::new(Background),
         signatures: Arc::new(SignatureVerifier),
+        signer: Arc::new(Signer),
     };
     INSTANCE.set(Some(Instance { context, edge: None }));
 }

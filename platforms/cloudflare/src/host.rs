@@ -48,4 +48,6 @@ extern "C" {
     pub fn take(invocation: u32, operation: u32, shard: &str, takes: &str);
     /// Verifies a signature with WebCrypto; settles with `true` or `false`.
     pub fn verify(invocation: u32, operation: u32, algorithm: &str, jwk: &str, message: &[u8], signature: &[u8]);
+    /// Signs with WebCrypto and an ES256 key that has `d`; settles with the signature's bytes.
+    pub fn sign(invocation: u32, operation: u32, jwk: &str, message: &[u8]);
 }

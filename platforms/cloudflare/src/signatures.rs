@@ -1,7 +1,8 @@
 use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use platform::{PublicKey, VerifierError};
+use platform::{PrivateKey, PublicKey, SignerError, VerifierError};
+use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::host;
 use crate::operation::{Operation, Outcome};
@@ -30,6 +31,31 @@ impl platform::SignatureVerifier for SignatureVerifier {
             _ => Err(VerifierError("no verdict".into())),
         }
     }
+}
+
+/// WebCrypto. Imported keys are kept on the host's side.
+pub struct Signer;
+
+#[async_trait]
+impl platform::Signer for Signer {
+    async fn sign(&self, key: &PrivateKey, message: &[u8]) -> Result<[u8; ES256_BYTES], SignerError> {
+        let jwk = private_web_key(key);
+        let asked = Operation::begin(|invocation, operation| {
+            host::sign(invocation, operation, jwk.expose_secret(), message);
+        });
+        match asked.await {
+            Outcome::Bytes(signature) => {
+                (*signature).try_into().map_err(|_| SignerError("the signature is not 64 bytes long".into()))
+            }
+            Outcome::Failed(reason) => Err(SignerError(reason)),
+            _ => Err(SignerError("no signature".into())),
+        }
+    }
+}
+
+fn private_web_key(key: &PrivateKey) -> SecretString {
+    let [x, y, d] = [&key.x, &key.y, key.expose_d()].map(|number| URL_SAFE_NO_PAD.encode(number));
+    SecretString::from(format!(r#"{{"kty":"EC","crv":"P-256","x":"{x}","y":"{y}","d":"{d}"}}"#))
 }
 
 /// The key as a JWK (RFC 7517), its algorithm, and how long its signatures are.

@@ -38,6 +38,7 @@ impl Host {
             ledger: Arc::new(MutexLedger::new(clock)),
             background: Arc::new(background.clone()),
             signatures: Arc::new(signature::PureRust),
+            signer: Arc::new(signature::PureRustSigner),
         };
         Ok(Self { context, background })
     }

@@ -2,10 +2,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use platform::{KeyValue, Ledger, PublicKey, SignatureVerifier, StoreError, VerifierError};
+use platform::{
+    KeyValue, Ledger, PrivateKey, PublicKey, SignatureVerifier, Signer, SignerError, StoreError, VerifierError,
+};
 use quota::{Decision, Take};
 
-/// What a component has not been granted: a cache that is always empty, a ledger and a verifier that fail.
+/// What a component has not been granted: a cache that is always empty, a ledger, a verifier and a signer that fail.
 pub(crate) struct Absent;
 
 #[async_trait]
@@ -34,5 +36,12 @@ impl Ledger for Absent {
 impl SignatureVerifier for Absent {
     async fn verify(&self, _: &PublicKey, _: &[u8], _: &[u8]) -> Result<bool, VerifierError> {
         Err(VerifierError("this component verifies no signatures".into()))
+    }
+}
+
+#[async_trait]
+impl Signer for Absent {
+    async fn sign(&self, _: &PrivateKey, _: &[u8]) -> Result<[u8; 64], SignerError> {
+        Err(SignerError("this component signs nothing".into()))
     }
 }

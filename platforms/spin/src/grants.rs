@@ -27,7 +27,8 @@ impl Grants {
             cache: absent.clone(),
             ledger: absent.clone(),
             background: Arc::new(Background),
-            signatures: absent,
+            signatures: absent.clone(),
+            signer: absent,
         })
     }
 
@@ -48,6 +49,12 @@ impl Grants {
     pub fn signatures(self) -> Self {
         let verifier = ChainedVerifier { http: self.0.http.clone(), clock: self.0.clock.clone() };
         Self(Context { signatures: Arc::new(verifier), ..self.0 })
+    }
+
+    /// Making of signatures within the component.
+    #[must_use]
+    pub fn signer(self) -> Self {
+        Self(Context { signer: Arc::new(signature::PureRustSigner), ..self.0 })
     }
 
     pub(crate) fn into_context(self) -> Context {

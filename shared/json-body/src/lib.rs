@@ -1,4 +1,5 @@
-//! Reads a request's JSON body and says exactly what is wrong with it: media type, size, time, encoding, place.
+//! Reads a request's JSON body and says exactly what is wrong with it: media type, size, time, encoding, place. Forms, as
+//! OAuth has them, are read by the same rules.
 
 use std::time::Duration;
 
@@ -26,7 +27,17 @@ const DISCARDED: usize = 16 << 20;
 
 /// The body of a request that must be JSON in UTF-8: 415, 413, 408 or 400 otherwise.
 pub async fn read(headers: &HeaderMap, body: Body, limits: Limits, clock: &dyn Clock) -> Result<Bytes, Problem> {
-    require_json(headers)?;
+    require(JSON, headers)?;
+    read_text(body, limits, clock).await
+}
+
+/// The body of a request that must be a form (`application/x-www-form-urlencoded`), by the same rules.
+pub async fn read_form(headers: &HeaderMap, body: Body, limits: Limits, clock: &dyn Clock) -> Result<Bytes, Problem> {
+    require(FORM, headers)?;
+    read_text(body, limits, clock).await
+}
+
+async fn read_text(body: Body, limits: Limits, clock: &dyn Clock) -> Result<Bytes, Problem> {
     let bytes = match timeout(clock, limits.time, collect(body, limits.bytes)).await {
         Ok(Ok(bytes)) => bytes,
         Ok(Err(BodyError::TooLarge { limit })) => {
@@ -112,13 +123,16 @@ fn pointer(path: &serde_path_to_error::Path) -> String {
     pointer
 }
 
-fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
+const JSON: &str = "application/json";
+const FORM: &str = "application/x-www-form-urlencoded";
+
+fn require(expected: &str, headers: &HeaderMap) -> Result<(), Problem> {
     let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let media_type = value.split(';').next().unwrap_or_default().trim();
-    if media_type.eq_ignore_ascii_case("application/json") {
+    if media_type.eq_ignore_ascii_case(expected) {
         return Ok(());
     }
-    Err(Problem::new(kinds::UNSUPPORTED_MEDIA_TYPE).detail("Send `Content-Type: application/json`."))
+    Err(Problem::new(kinds::UNSUPPORTED_MEDIA_TYPE).detail(format!("Send `Content-Type: {expected}`.")))
 }
 
 #[cfg(test)]
@@ -180,8 +194,10 @@ mod tests {
     #[test]
     fn accepts_json_with_a_charset_and_nothing_else() {
         let with = |value: &'static str| HeaderMap::from_iter([(CONTENT_TYPE, value.parse().unwrap())]);
-        assert!(require_json(&with("Application/JSON; charset=utf-8")).is_ok());
-        assert!(require_json(&with("text/plain")).is_err());
-        assert!(require_json(&HeaderMap::new()).is_err());
+        assert!(require(JSON, &with("Application/JSON; charset=utf-8")).is_ok());
+        assert!(require(JSON, &with("text/plain")).is_err());
+        assert!(require(JSON, &HeaderMap::new()).is_err());
+        assert!(require(FORM, &with("application/x-www-form-urlencoded")).is_ok());
+        assert!(require(FORM, &with("application/json")).is_err());
     }
 }

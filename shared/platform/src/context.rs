@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::{Background, Clock, Entropy, HttpClient, KeyValue, Ledger, SignatureVerifier, Variables};
+use crate::{Background, Clock, Entropy, HttpClient, KeyValue, Ledger, SignatureVerifier, Signer, Variables};
 
 /// One of each capability: everything a function can reach outside itself. Cheap to clone.
 #[derive(Clone)]
@@ -23,6 +23,8 @@ pub struct Context {
     pub background: Arc<dyn Background>,
     /// The host's cryptography for public-key signatures.
     pub signatures: Arc<dyn SignatureVerifier>,
+    /// The same, for making them.
+    pub signer: Arc<dyn Signer>,
 }
 
 impl Context {

@@ -85,6 +85,8 @@ const CHECKS: &[Check] = checks! {
     "a good ES256 signature is accepted and others are not" => signatures::es256;
     "a good RS256 signature is accepted and others are not" => signatures::rs256;
     "an unusable key is an error" => signatures::an_unusable_key_is_an_error;
+    "what is signed can be verified" => signatures::what_is_signed_can_be_verified;
+    "a private key signs only with the public half that belongs to it" => signatures::halves_belong_together;
 };
 
 /// All checks, in the order in which they run.

@@ -27,6 +27,7 @@ mod executor;
 mod http;
 mod key_value;
 mod ledger;
+mod signer;
 mod stream;
 mod variables;
 mod verifier;
@@ -38,6 +39,7 @@ pub use executor::block_on;
 pub use http::{HeldReply, Recorded, ScriptedHttp};
 pub use key_value::MemoryKeyValue;
 pub use ledger::MemoryLedger;
+pub use signer::ScriptedSigner;
 pub use stream::{StreamHandle, streamed_body};
 pub use variables::MapVariables;
 pub use verifier::ScriptedVerifier;
@@ -66,6 +68,8 @@ pub struct Host {
     pub background: QueuedBackground,
     /// Accepts every signature until told otherwise.
     pub signatures: ScriptedVerifier,
+    /// Gives every message the same signature until told to fail.
+    pub signer: ScriptedSigner,
 }
 
 impl Host {
@@ -82,6 +86,7 @@ impl Host {
             ledger,
             background: QueuedBackground::default(),
             signatures: ScriptedVerifier::default(),
+            signer: ScriptedSigner::default(),
         }
     }
 
@@ -103,6 +108,7 @@ impl Host {
             ledger: Arc::new(self.ledger.clone()),
             background: Arc::new(self.background.clone()),
             signatures: Arc::new(self.signatures.clone()),
+            signer: Arc::new(self.signer.clone()),
         }
     }
 

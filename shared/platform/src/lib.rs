@@ -35,7 +35,7 @@ pub use http_client::{HttpClient, Request, Response, SendError};
 pub use key_value::{KeyValue, StoreError};
 pub use ledger::Ledger;
 pub use peer::ClientAddress;
-pub use signatures::{PublicKey, SignatureVerifier, VerifierError};
+pub use signatures::{PrivateKey, PublicKey, SignatureVerifier, Signer, SignerError, VerifierError};
 pub use timestamp::{NoTimestamp, Timestamp};
 pub use variables::Variables;
 

@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use platform::fakes::{Host, MapVariables, SeededEntropy, block_on};
 use platform::{
-    Background, Body, BoxFuture, Clock, Context, Entropy, HttpClient, KeyValue, Ledger, PublicKey, Request, Response,
-    SendError, SignatureVerifier, StoreError, Timestamp, VerifierError, contract,
+    Background, Body, BoxFuture, Clock, Context, Entropy, HttpClient, KeyValue, Ledger, PrivateKey, PublicKey, Request,
+    Response, SendError, SignatureVerifier, Signer, SignerError, StoreError, Timestamp, VerifierError, contract,
 };
 use quota::{Decision, Standing, Take};
 
@@ -77,6 +77,13 @@ impl SignatureVerifier for Worthless {
     }
 }
 
+#[async_trait]
+impl Signer for Worthless {
+    async fn sign(&self, _: &PrivateKey, _: &[u8]) -> Result<[u8; 64], SignerError> {
+        Ok([0; 64])
+    }
+}
+
 fn worthless() -> Context {
     Context {
         http: Arc::new(Worthless),
@@ -87,6 +94,7 @@ fn worthless() -> Context {
         ledger: Arc::new(Worthless),
         background: Arc::new(Worthless),
         signatures: Arc::new(Worthless),
+        signer: Arc::new(Worthless),
     }
 }
 

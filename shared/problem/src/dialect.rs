@@ -82,8 +82,13 @@ fn openai_type(status: u16) -> &'static str {
     }
 }
 
+/// Kinds that have an error word of their own in RFC 6749 section 5.2 or RFC 8693 section 2.2.2.
+const OAUTH_WORDS: [&str; 3] = ["unsupported_grant_type", "invalid_scope", "invalid_target"];
+
 fn oauth_error(problem: &Parts) -> Value {
+    let word = problem.kind.code();
     let error = match problem.kind.status {
+        400 if OAUTH_WORDS.contains(&word.as_str()) => &word,
         401 => "invalid_client",
         503 => "temporarily_unavailable",
         500..=599 => "server_error",
@@ -118,6 +123,25 @@ mod tests {
             body(problem, Dialect::OpenAi),
             json!({"error": {"message": "must be a string", "type": "invalid_request_error", "param": "messages[0].role", "code": "invalid_request"}})
         );
+    }
+
+    #[test]
+    fn the_oauth_dialect_has_the_words_of_its_rfcs() {
+        for (kind, word) in [
+            (kinds::UNSUPPORTED_GRANT_TYPE, "unsupported_grant_type"),
+            (kinds::INVALID_SCOPE, "invalid_scope"),
+            (kinds::INVALID_TARGET, "invalid_target"),
+            (kinds::INVALID_REQUEST, "invalid_request"),
+            (kinds::MALFORMED_BODY, "invalid_request"),
+            (kinds::UNSUPPORTED_MEDIA_TYPE, "invalid_request"),
+            (kinds::CREDENTIAL_INVALID, "invalid_client"),
+            (kinds::UPSTREAM_UNAVAILABLE, "temporarily_unavailable"),
+            (kinds::MISCONFIGURED, "temporarily_unavailable"),
+            (kinds::INTERNAL, "server_error"),
+        ] {
+            let body = body(Problem::new(kind).detail("Why."), Dialect::OAuth);
+            assert_eq!(body, json!({"error": word, "error_description": "Why."}));
+        }
     }
 
     #[test]

@@ -33,6 +33,12 @@ registry! {
         "Send one JSON document in UTF-8; the detail names the place where reading stopped.";
     INVALID_REQUEST = 400 "invalid-request" "A value in the request is not allowed"
         "Change the places listed in `errors`.";
+    UNSUPPORTED_GRANT_TYPE = 400 "unsupported-grant-type" "The grant type is not known here"
+        "Send the grant type named in the detail.";
+    INVALID_SCOPE = 400 "invalid-scope" "The subject lacks a scope that was asked for"
+        "Ask for scopes that the subject's credential has.";
+    INVALID_TARGET = 400 "invalid-target" "No token can be had for this audience"
+        "Ask for one audience that the edge's operator has configured, or for none.";
     CREDENTIAL_MISSING = 401 "credential-missing" "No credential was sent"
         "Send `Authorization: Bearer <access token>`.";
     CREDENTIAL_INVALID = 401 "invalid-token" "The credential is not valid"

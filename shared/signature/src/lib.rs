@@ -1,16 +1,16 @@
-//! Public-key signature verification in pure Rust, for hosts without cryptography of their own.
+//! Public-key signatures in pure Rust, for hosts without cryptography of their own.
 //!
-//! The algorithms are jwt-compact's. Nothing is cached: making a key from its numbers costs about a fiftieth of the
-//! check that follows.
+//! The algorithms are jwt-compact's. Nothing is cached: making a public key from its numbers costs about a fiftieth of
+//! the check that follows, and the public half of a private key is computed anew to see that it is the one it claims.
 
 use std::borrow::Cow;
 use std::fmt::Display;
 
 use async_trait::async_trait;
-use jwt_compact::alg::{Es256, Rsa, RsaPublicKey, VerifyingKey};
+use jwt_compact::alg::{Es256, Rsa, RsaPublicKey, SigningKey, VerifyingKey};
 use jwt_compact::jwk::JsonWebKey;
 use jwt_compact::{Algorithm, AlgorithmSignature};
-use platform::{PublicKey, SignatureVerifier, VerifierError};
+use platform::{PrivateKey, PublicKey, SignatureVerifier, Signer, SignerError, VerifierError};
 
 /// RFC 7518 section 3.3: "A key of size 2048 bits or larger MUST be used". The upper bound (4096) is the `rsa` crate's.
 const MIN_MODULUS_BYTES: usize = 256;
@@ -29,11 +29,35 @@ impl SignatureVerifier for PureRust {
     }
 }
 
+/// Makes ES256 signatures on the calling thread, deterministic ones (RFC 6979). A host that links this alone links no
+/// verification.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct PureRustSigner;
+
+#[async_trait]
+impl Signer for PureRustSigner {
+    async fn sign(&self, key: &PrivateKey, message: &[u8]) -> Result<[u8; 64], SignerError> {
+        let secret = <P256SigningKey as SigningKey<Es256>>::from_slice(key.expose_d())
+            .map_err(|_| SignerError("the private number is out of range".into()))?;
+        let public = <P256Key as VerifyingKey<Es256>>::from_slice(&point(&key.x, &key.y)).ok();
+        if public.is_none_or(|public| public.as_bytes() != secret.to_verifying_key().as_bytes()) {
+            return Err(SignerError("the halves of the key do not belong together".into()));
+        }
+        let signature = Es256.sign(&secret, message);
+        signature.as_bytes().as_ref().try_into().map_err(|_| SignerError("the signature is not 64 bytes long".into()))
+    }
+}
+
 type P256Key = <Es256 as Algorithm>::VerifyingKey;
+type P256SigningKey = <Es256 as Algorithm>::SigningKey;
+
+/// SEC 1, section 2.3.3: 4 marks an uncompressed point.
+fn point(x: &[u8; 32], y: &[u8; 32]) -> Vec<u8> {
+    [&[4], x.as_slice(), y.as_slice()].concat()
+}
 
 fn verify_es256(x: &[u8; 32], y: &[u8; 32], message: &[u8], signature: &[u8]) -> Result<bool, VerifierError> {
-    let point = [&[4], x.as_slice(), y.as_slice()].concat(); // SEC 1, section 2.3.3: 4 marks an uncompressed point
-    let key = <P256Key as VerifyingKey<Es256>>::from_slice(&point).map_err(unusable)?;
+    let key = <P256Key as VerifyingKey<Es256>>::from_slice(&point(x, y)).map_err(unusable)?;
     // Refuses every length but 64, and r or s that are zero or not below the curve's order.
     let Ok(signature) = <Es256 as Algorithm>::Signature::try_from_slice(signature) else { return Ok(false) };
     Ok(Es256.verify_signature(&signature, &key, message))
@@ -152,6 +176,26 @@ mod tests {
         for signature in bad {
             assert_eq!(verify(&rs256_key(), RS256_MESSAGE, &signature), Ok(false), "{} bytes", signature.len());
         }
+    }
+
+    fn es256_private_key() -> PrivateKey {
+        let PublicKey::Es256 { x, y } = es256_key() else { panic!("another key") };
+        PrivateKey::new(decode("jpsQnnGQmL-YBIffH1136cspYG6-0iY7X1fCE9-E9LI").try_into().unwrap(), x, y)
+    }
+
+    #[test]
+    fn what_is_signed_verifies_and_is_the_same_every_time() {
+        let key = es256_private_key();
+        let sign = || block_on(PureRustSigner.sign(&key, ES256_MESSAGE.as_bytes())).unwrap();
+        assert_eq!(verify(&es256_key(), ES256_MESSAGE, &sign()), Ok(true));
+        assert_eq!(sign(), sign());
+        assert_eq!(verify(&es256_key(), RS256_MESSAGE, &sign()), Ok(false));
+    }
+
+    #[test]
+    fn a_private_key_is_never_printed() {
+        let printed = format!("{:?}", es256_private_key());
+        assert!(printed.contains("public") && !printed.contains("142, 155"), "{printed}");
     }
 
     #[test]

@@ -174,6 +174,7 @@ impl From<Found> for Known {
             aal: None,
             method: Method::ApiKey,
             key_id: Some(found.key_id),
+            actors: Vec::new(),
             expires_at: found.expires_at,
             authz_epoch: found.authz_epoch,
         };

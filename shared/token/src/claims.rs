@@ -2,13 +2,18 @@ use platform::Timestamp;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use crate::exchange::MAX_ACTORS;
 use crate::principal::{Method, Principal, Role, SCOPES, Tier};
-use crate::{Reason, strict_json};
+use crate::{Reason, Service, strict_json};
 
 /// How far the issuer's clock may be from ours, in seconds.
 const LEEWAY: f64 = 30.0;
 /// The longest `exp − iat`, in seconds: Supabase allows a week, we do not.
 const MAX_LIFETIME: f64 = 24.0 * 3600.0;
+/// The longest name of a service or an actor, in bytes.
+const MAX_NAME_BYTES: usize = 128;
+/// The most scopes of a service.
+const MAX_SERVICE_SCOPES: usize = 64;
 
 /// The claims of an access token, not yet believed.
 pub(crate) struct Claims(Map<String, Value>);
@@ -19,11 +24,40 @@ impl Claims {
     }
 
     pub(crate) fn check_issuer(&self, ours: &str) -> Result<(), Reason> {
-        if self.0.get("iss").and_then(Value::as_str) == Some(ours) { Ok(()) } else { Err(Reason::WrongIssuer) }
+        if self.issuer() == Some(ours) { Ok(()) } else { Err(Reason::WrongIssuer) }
     }
 
-    /// Checks what the token says about itself, and returns when it ends.
+    pub(crate) fn issuer(&self) -> Option<&str> {
+        self.0.get("iss").and_then(Value::as_str)
+    }
+
+    /// Checks what a user's token says about itself, and returns when it ends.
     pub(crate) fn check(&self, audience: &str, now: Timestamp) -> Result<Timestamp, Reason> {
+        let expires_at = self.check_times(now)?;
+        self.check_audience(audience)?;
+        if self.text("role")? != Some("authenticated") {
+            return Err(Reason::WrongRole);
+        }
+        Ok(expires_at)
+    }
+
+    /// Checks what a service's token says about itself, and returns who it is.
+    pub(crate) fn service(&self, issuer: &str, audience: &str, now: Timestamp) -> Result<Service, Reason> {
+        let expires_at = self.check_times(now)?;
+        self.check_audience(audience)?;
+        // A name in the form of a user's id could be taken for that user where it stands as an actor.
+        let name =
+            self.text("sub")?.filter(|name| is_name(name) && uuid(name).is_none()).ok_or(Reason::WrongSubject)?;
+        let scopes: Vec<_> =
+            self.text("scope")?.unwrap_or_default().split(' ').filter(|scope| !scope.is_empty()).collect();
+        if scopes.len() > MAX_SERVICE_SCOPES {
+            return Err(Reason::BadClaims);
+        }
+        let scopes = scopes.into_iter().map(str::to_owned).collect();
+        Ok(Service { issuer: issuer.to_owned(), name: name.to_owned(), scopes, expires_at })
+    }
+
+    fn check_times(&self, now: Timestamp) -> Result<Timestamp, Reason> {
         let now = now.as_secs_f64();
         let expires = self.time("exp")?.ok_or(Reason::BadClaims)?;
         let (not_before, issued) = (self.time("nbf")?, self.time("iat")?);
@@ -36,10 +70,6 @@ impl Claims {
         if expires - issued.unwrap_or(now + LEEWAY) > MAX_LIFETIME {
             return Err(Reason::LivesTooLong);
         }
-        self.check_audience(audience)?;
-        if self.text("role")? != Some("authenticated") {
-            return Err(Reason::WrongRole);
-        }
         Timestamp::from_secs_f64(expires).ok_or(Reason::BadClaims)
     }
 
@@ -51,18 +81,20 @@ impl Claims {
             Some(Value::Object(members)) => members,
             Some(_) => return Err(Reason::BadClaims),
         };
+        let exchanged = self.flag("exchanged")?;
         Ok(Principal {
             user_id: self.text("sub")?.and_then(uuid).ok_or(Reason::WrongSubject)?,
             org_id: organization(app_metadata)?,
             roles: roles(app_metadata),
             tier: app_metadata.get("tier").and_then(Value::as_str).map(Tier::named).unwrap_or_default(),
             scopes: self.scopes()?,
-            session_id: self.text("session_id")?.map(str::to_owned),
+            session_id: self.text("session_id")?.filter(|_| !exchanged).map(str::to_owned),
             email: self.text("email")?.filter(|address| !address.is_empty()).map(str::to_owned),
             is_anonymous: self.flag("is_anonymous")?,
             aal: self.text("aal")?.map(str::to_owned),
-            method: Method::AccessToken,
-            key_id: None,
+            method: if exchanged { Method::ExchangedToken } else { Method::AccessToken },
+            key_id: self.text("key_id")?.map(|id| uuid(id).ok_or(Reason::BadClaims)).transpose()?,
+            actors: self.actors()?,
             expires_at: Some(expires_at),
             authz_epoch: epoch(app_metadata)?,
         })
@@ -87,6 +119,18 @@ impl Claims {
         Ok(named.filter(|scope| SCOPES.contains(scope)).map(str::to_owned).collect())
     }
 
+    /// The chain in `act`, from outside in.
+    fn actors(&self) -> Result<Vec<String>, Reason> {
+        let (mut actors, mut act) = (Vec::new(), self.0.get("act"));
+        while let Some(Value::Object(members)) = act {
+            let name = members.get("sub").and_then(Value::as_str).filter(|name| is_name(name));
+            actors.push(name.ok_or(Reason::BadClaims)?.to_owned());
+            act = members.get("act");
+        }
+        let is_chain = matches!(act, None | Some(Value::Null)) && actors.len() <= MAX_ACTORS;
+        if is_chain { Ok(actors) } else { Err(Reason::BadClaims) }
+    }
+
     fn time(&self, name: &str) -> Result<Option<f64>, Reason> {
         self.0
             .get(name)
@@ -107,6 +151,10 @@ impl Claims {
             Some(value) => value.as_bool().ok_or(Reason::BadClaims),
         }
     }
+}
+
+fn is_name(text: &str) -> bool {
+    (1..=MAX_NAME_BYTES).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 /// A UUID in its usual form with hyphens, and in no other.

@@ -5,7 +5,7 @@ use secrecy::{ExposeSecret, SecretString};
 use url::{Host, Url};
 
 use crate::api_key::{Environment, Pepper};
-use crate::{KeySet, SessionConfig, SessionKey};
+use crate::{EdgeConfig, KeySet, SessionConfig, SessionKey};
 
 /// RFC 7518 section 3.2: "A key of the same size as the hash output […] or larger MUST be used".
 const MIN_SECRET_BYTES: usize = 32;
@@ -27,6 +27,8 @@ pub struct Config {
     pub sessions: Option<SessionConfig>,
     /// The project that knows whose rights have changed. Without it what a token says counts until it ends.
     pub project: Option<supabase::Config>,
+    /// What the edge itself signs, and which services it believes.
+    pub edge: EdgeConfig,
 }
 
 /// What looking up API keys takes.
@@ -57,7 +59,8 @@ impl ApiKeyConfig {
 impl Config {
     /// Reads `SUPABASE_URL`, from which issuer and key URL follow, and what may replace them: `SUPABASE_JWT_ISSUER`,
     /// `SUPABASE_JWT_AUDIENCE`, `SUPABASE_JWKS_URL`, `SUPABASE_JWKS`, `SUPABASE_JWT_SECRET` (legacy HS256). With
-    /// `API_KEY_PEPPER` also the project's keys, with `SESSION_KEY` cookie sessions for pages of `ALLOWED_ORIGINS`.
+    /// `API_KEY_PEPPER` also the project's keys, with `SESSION_KEY` cookie sessions for pages of `ALLOWED_ORIGINS`. Then what
+    /// [`EdgeConfig`] holds.
     pub async fn read(configuration: &mut Configuration<'_>) -> Option<Self> {
         let url = configuration.url("SUPABASE_URL").await;
         let issuer = configuration.optional("SUPABASE_JWT_ISSUER").await;
@@ -69,7 +72,8 @@ impl Config {
         let api_keys = read_api_keys(configuration).await;
         let project = Some(supabase::Config::read(configuration).await?);
         let sessions = read_sessions(configuration).await;
-        Some(Self { issuer: issuer?, audience, jwks: jwks?, hs256_secret, api_keys, sessions, project })
+        let edge = EdgeConfig::read(configuration, issuer.as_deref(), &audience).await;
+        Some(Self { issuer: issuer?, audience, jwks: jwks?, hs256_secret, api_keys, sessions, project, edge: edge? })
     }
 
     /// Reads the configuration alone.

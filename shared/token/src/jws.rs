@@ -6,7 +6,7 @@ use crate::{Reason, strict_json};
 
 const MAX_TOKEN_BYTES: usize = 8 * 1024;
 const MAX_HEADER_BYTES: usize = 1024;
-const MAX_KEY_ID_BYTES: usize = 128;
+pub(crate) const MAX_KEY_ID_BYTES: usize = 128;
 
 /// A signature algorithm that may be allowed (RFC 7518 section 3.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

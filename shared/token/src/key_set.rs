@@ -65,7 +65,8 @@ pub(crate) fn algorithm_of(key: &PublicKey) -> Algorithm {
     }
 }
 
-fn public_key(key: &Map<String, Value>) -> Option<PublicKey> {
+/// The key, if it is one that may verify.
+pub(crate) fn public_key(key: &Map<String, Value>) -> Option<PublicKey> {
     match text(key, "kty")? {
         "EC" if text(key, "crv") == Some("P-256") && verifies(key, "ES256") => {
             Some(PublicKey::Es256 { x: coordinate(key, "x")?, y: coordinate(key, "y")? })

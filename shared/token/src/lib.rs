@@ -1,6 +1,7 @@
-//! Who is calling: verification of Supabase access tokens and of this edge's API keys.
+//! Who is calling: verification of Supabase access tokens, of this edge's API keys and of services' tokens; and the
+//! short-lived tokens that the edge issues in exchange.
 //!
-//! [`Authenticator::authenticate`] is the one way in. The order of its checks is fixed: exactly one credential; strict
+//! [`Authenticator::authenticate`] is the one way in for users, [`Authenticator::require_service_scope`] for services. The order of its checks is fixed: exactly one credential; strict
 //! form; `alg` from the key, never from the token; signature; claims. A credential that is present and bad is refused
 //! and never counts as none.
 
@@ -10,8 +11,12 @@ mod authz_changes;
 mod claimed;
 mod claims;
 mod config;
+mod configured_keys;
 mod credential;
+mod edge_config;
+mod exchange;
 mod expiring_map;
+mod issuer;
 mod jwks_source;
 mod jws;
 mod key_set;
@@ -22,8 +27,12 @@ mod reason;
 mod refusal;
 mod remote_keys;
 mod secret_bytes;
+mod service;
+mod service_keys;
 mod sessions;
+mod signing_keys;
 mod strict_json;
+mod user_tokens;
 mod verified_tokens;
 #[cfg(test)]
 mod wycheproof;
@@ -33,9 +42,15 @@ pub mod api_key;
 pub use authenticator::{Authenticator, Caller, Sent};
 pub use claimed::{Claimed, claimed, issued_to};
 pub use config::{ApiKeyConfig, Config, Jwks};
+pub use configured_keys::ConfiguredKeysError;
+pub use edge_config::EdgeConfig;
+pub use exchange::{Actor, ExchangeError, Issued, TokenType, Wish};
 pub use key_set::{KeySet, KeySetError};
 pub use network::{Network, NetworkError};
 pub use principal::{Method, Principal, Role, SCOPES, Tier};
 pub use reason::Reason;
 pub use refusal::Refusal;
+pub use service::Service;
+pub use service_keys::ServiceKeys;
 pub use sessions::{Begun, Device, Held, SessionConfig, SessionKey, Sessions};
+pub use signing_keys::SigningKeys;

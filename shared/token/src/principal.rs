@@ -30,8 +30,10 @@ pub struct Principal {
     pub aal: Option<String>,
     /// The kind of credential.
     pub method: Method,
-    /// The API key's id.
+    /// The API key's id, also behind a token that the key was exchanged for.
     pub key_id: Option<Uuid>,
+    /// Who acts for the user (RFC 8693 section 4.1), the latest first: users' ids or services' names, at most two.
+    pub actors: Vec<String>,
     /// When the credential ends; an API key may have no end.
     pub expires_at: Option<Timestamp>,
     /// How often the user's rights had changed when the credential was made.
@@ -75,6 +77,8 @@ pub enum Method {
     ApiKey,
     /// A browser's cookie.
     Session,
+    /// A short-lived token that this edge gave in exchange for one of the others.
+    ExchangedToken,
 }
 
 impl Role {

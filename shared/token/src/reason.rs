@@ -48,7 +48,7 @@ pub enum Reason {
     /// Not one JSON object without repeated members, or a claim of the wrong type.
     #[error("the token's claims cannot be read")]
     BadClaims,
-    /// `iss` is not ours.
+    /// `iss` is not the users' issuer.
     #[error("the token is from another issuer")]
     WrongIssuer,
     /// `aud` does not contain ours.
@@ -75,6 +75,12 @@ pub enum Reason {
     /// An API key where none are configured.
     #[error("API keys are not configured: API_KEY_PEPPER is not set")]
     NoApiKeys,
+    /// A user's credential where a service's is needed.
+    #[error("the credential is not a service's")]
+    NotAService,
+    /// Of another type than the one that was said to be sent.
+    #[error("the token is of another type than was said")]
+    AnotherType,
     /// Unknown, revoked or expired.
     #[error("the API key is unknown, revoked or expired")]
     UnknownApiKey,

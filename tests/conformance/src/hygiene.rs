@@ -27,7 +27,7 @@ const ALLOWED: &[&str] = &[
     "x-upstream-request-id",
 ];
 
-/// Paths whose errors have the OpenAI shape; all others are problem documents.
+/// Paths whose errors have the OpenAI shape; those of `/auth/token` have OAuth's, and all others are problem documents.
 const OPENAI_PATHS: &[&str] = &["/v1/chat/completions", "/v1/embeddings", "/v1/models", "/v1/responses"];
 
 /// Words that only internals use: no answer may contain them.
@@ -61,6 +61,9 @@ fn check_error(place: &str, path: &str, answer: &Answer, request_id: &str) {
         for member in ["message", "type", "param", "code"] {
             assert!(body["error"].get(member).is_some(), "{place}: no error.{member} in {body}");
         }
+    } else if path == "/auth/token" {
+        assert_eq!(answer.header("content-type"), "application/json", "{place}");
+        assert!(body["error"].is_string() && body["error_description"].is_string(), "{place}: {body}");
     } else {
         assert_eq!(answer.header("content-type"), "application/problem+json", "{place}");
         assert_eq!(body["status"], answer.status, "{place}");

@@ -133,6 +133,15 @@ impl Plain {
         request.call().unwrap().body_mut().read_json().unwrap()
     }
 
+    /// `POST path` with headers and JSON, as JSON.
+    pub fn post_with(&self, path: &str, headers: &[(&str, &str)], body: &Value) -> Value {
+        let mut request = self.agent.post(format!("{}{path}", self.base));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.send_json(body).unwrap().body_mut().read_json().unwrap()
+    }
+
     /// `POST path` with JSON: the answer's text.
     pub fn post(&self, path: &str, body: &Value) -> String {
         self.agent.post(format!("{}{path}", self.base)).send_json(body).unwrap().body_mut().read_to_string().unwrap()

@@ -8,6 +8,10 @@ use super::*;
 const KEY_ID: Uuid = Uuid::from_u128(8);
 const ORG: Uuid = Uuid::from_u128(9);
 
+fn sent(headers: &HeaderMap) -> token::Sent<'_> {
+    token::Sent { method: &http::Method::POST, headers, address: None }
+}
+
 /// Somebody with an API key of these scopes.
 fn key_holder(scene: &Scene, scopes: &[&str]) -> token::Caller {
     scene.host.variables.set("API_KEY_PEPPER", &"0f".repeat(32));
@@ -19,8 +23,7 @@ fn key_holder(scene: &Scene, scopes: &[&str]) -> token::Caller {
     let found = json!({"key_id": KEY_ID, "user_id": USER, "org_id": ORG, "roles": ["developer"], "tier": "T1", "scopes": scopes});
     scene.host.http.reply_json(200, found.to_string());
     let authenticator = Authenticator::new(scene.run(token::Config::load(&scene.host.variables)).unwrap());
-    let sent = token::Sent { method: &http::Method::POST, headers: &headers, address: None };
-    scene.run(authenticator.authenticate(sent, &scene.host.context())).unwrap()
+    scene.run(authenticator.authenticate(sent(&headers), &scene.host.context())).unwrap()
 }
 
 #[test]
@@ -51,4 +54,36 @@ fn a_key_without_the_scope_is_refused() {
     }
     let caller = key_holder(&scene, &["llm"]);
     assert!(scene.run(scene.proxy.handle(get("https://edge.test/v1/models"), &caller, &context)).is_ok());
+}
+
+#[test]
+fn a_key_reads_usage_as_its_user_with_a_token_of_its_own() {
+    let scene = Scene::new();
+    scene.provider_json("{}");
+    scene.host.variables.set("SUPABASE_JWT_SECRET", "a legacy secret of 32 bytes, at least");
+    let caller = key_holder(&scene, &["usage:read"]);
+    let context = scene.host.context();
+    scene.run(scene.proxy.handle(get("https://edge.test/v1/usage"), &caller, &context)).unwrap();
+    let sent = scene.host.http.requests().pop().unwrap();
+    assert_eq!(sent.uri.path(), "/rest/v1/rpc/usage_summary");
+    assert_eq!(sent.header("apikey"), Some("sb_publishable_x"));
+    let token = sent.header("authorization").unwrap().strip_prefix("Bearer ").unwrap();
+    let headers = HeaderMap::from_iter([(http::header::AUTHORIZATION, format!("Bearer {token}").parse().unwrap())]);
+    let authenticator = Authenticator::new(scene.run(token::Config::load(&scene.host.variables)).unwrap());
+    let user = scene.run(authenticator.authenticate(sent(&headers), &context)).unwrap();
+    assert_eq!((user.principal.user_id, user.principal.org_id), (USER, Some(ORG)));
+    assert_eq!((&*user.principal.scopes, user.principal.key_id), (&["usage:read".to_owned()][..], Some(KEY_ID)));
+}
+
+#[test]
+fn without_a_key_to_sign_with_a_key_reads_no_usage() {
+    let scene = Scene::new();
+    scene.provider_json("{}");
+    let caller = key_holder(&scene, &["usage:read"]);
+    let asked = scene.host.http.requests().len();
+    let problem = scene.run(scene.proxy.handle(get("https://edge.test/v1/usage"), &caller, &scene.host.context()));
+    let problem = problem.unwrap_err();
+    assert_eq!(problem.kind().slug, "permission-denied");
+    assert!(problem.message().contains("access token"));
+    assert_eq!(scene.host.http.requests().len(), asked, "nothing is asked");
 }

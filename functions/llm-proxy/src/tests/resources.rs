@@ -32,17 +32,6 @@ fn usage_is_asked_for_as_the_user() {
 }
 
 #[test]
-fn usage_needs_the_users_own_token() {
-    let scene = Scene::new();
-    let caller = Caller { access_token: None, ..caller() };
-    let answer = scene.run(scene.proxy.route(get("https://edge.test/v1/usage"), caller, &scene.host.context()));
-    let (status, _, error) = refused(answer.unwrap_err());
-    assert_eq!(status, 403);
-    assert!(error["message"].as_str().unwrap().contains("access token"));
-    assert_eq!(scene.host.http.requests().len(), 0);
-}
-
-#[test]
 fn a_wrong_parameter_of_usage_is_named_before_anything_is_asked() {
     let scene = Scene::new();
     let (status, _, error) = refused(scene.call(get("https://edge.test/v1/usage?group_by=hour")).unwrap_err());

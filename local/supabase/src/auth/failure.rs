@@ -74,6 +74,10 @@ impl Failure {
         Self::new(StatusCode::FORBIDDEN, "session_not_found", message)
     }
 
+    pub(super) fn bad_session() -> Self {
+        Self::new(StatusCode::FORBIDDEN, "bad_jwt", "invalid claim: session_id claim must be a UUID")
+    }
+
     /// Something on this side; the reason goes to the log.
     pub(super) fn unexpected(message: &str, reason: &str) -> Self {
         log::error("auth", &format!("{message}: {reason}"));

@@ -3,12 +3,13 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::peer::{Peer, text};
 use super::{Verdict, ensure};
-use crate::{Context, PublicKey};
+use crate::{Context, PrivateKey, PublicKey};
 
 /// RFC 7515 appendix A.3.
 mod a3 {
     pub const X: &str = "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU";
     pub const Y: &str = "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0";
+    pub const D: &str = "jpsQnnGQmL-YBIffH1136cspYG6-0iY7X1fCE9-E9LI";
     pub const MESSAGE: &str = "eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ";
     pub const SIGNATURE: &str =
         "DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q";
@@ -53,6 +54,31 @@ pub(super) async fn an_unusable_key_is_an_error(context: Context, _: Peer) -> Ve
         ensure(verdict.is_err(), || format!("{key:?} gave {verdict:?}"))?;
     }
     Ok(())
+}
+
+pub(super) async fn what_is_signed_can_be_verified(context: Context, _: Peer) -> Verdict {
+    let key = PrivateKey::new(coordinate(a3::D)?, coordinate(a3::X)?, coordinate(a3::Y)?);
+    for message in [a3::MESSAGE, "", "ü"] {
+        // Twice: a host may keep the key that it has read once.
+        for _ in 0..2 {
+            let signature = context.signer.sign(&key, message.as_bytes()).await.map_err(text)?;
+            accepts_only(&context, &key.public(), message, &signature).await?;
+        }
+    }
+    Ok(())
+}
+
+pub(super) async fn halves_belong_together(context: Context, _: Peer) -> Verdict {
+    let (d, x, y) = (coordinate(a3::D)?, coordinate(a3::X)?, coordinate(a3::Y)?);
+    let mut another = d;
+    another.reverse();
+    let order_and_more = [0xff; 32];
+    for (d, x, y) in [(another, x, y), (d, y, x), ([0; 32], x, y), (order_and_more, x, y)] {
+        let outcome = context.signer.sign(&PrivateKey::new(d, x, y), b"message").await;
+        ensure(outcome.is_err(), || "halves that do not belong together have signed".to_owned())?;
+    }
+    let good = context.signer.sign(&PrivateKey::new(d, x, y), b"message").await;
+    ensure(good.is_ok(), || format!("and then a good key: {good:?}"))
 }
 
 async fn accepts_only(context: &Context, key: &PublicKey, message: &str, signature: &[u8]) -> Verdict {

@@ -4,7 +4,10 @@
 
 mod api_keys;
 mod authz_changes;
+mod exchange;
 mod issuer_keys;
+mod services;
 mod sessions;
 mod support;
 mod tokens;
+mod user_tokens;

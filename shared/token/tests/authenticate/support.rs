@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, Mac};
 use http::{HeaderMap, HeaderValue};
 use jwt_compact::alg::{Es256, SigningKey};
 use jwt_compact::jwk::JsonWebKey;
@@ -10,8 +11,9 @@ use platform::Context;
 use platform::fakes::Host;
 use secrecy::SecretString;
 use serde_json::{Value, json};
+use sha2::Sha256;
 use signature::PureRust;
-use token::{Authenticator, Caller, Config, Jwks, Refusal, Sent};
+use token::{Authenticator, Caller, Config, EdgeConfig, Jwks, Reason, Refusal, Sent, SigningKeys};
 
 pub const USER: &str = "00000000-0000-4000-8000-000000000001";
 pub const ISSUER: &str = "https://x.supabase.co/auth/v1";
@@ -83,6 +85,21 @@ pub fn context(host: &Host) -> Context {
     Context { signatures: Arc::new(PureRust), ..host.context() }
 }
 
+/// What the edge calls itself towards services.
+pub const EDGE: &str = "https://edge.test";
+
+/// An edge with one key of its own and one service to issue tokens for. The key is RFC 7515's, appendix A.3.
+pub fn edge_config() -> EdgeConfig {
+    let keys = json!([{"kty": "EC", "crv": "P-256", "kid": "e1", "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
+        "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0", "d": "jpsQnnGQmL-YBIffH1136cspYG6-0iY7X1fCE9-E9LI"}]);
+    EdgeConfig {
+        issuer: Some(EDGE.into()),
+        signing_keys: Some(SigningKeys::parse(keys.to_string().as_bytes()).unwrap()),
+        service_audiences: vec!["pool".into()],
+        ..EdgeConfig::default()
+    }
+}
+
 pub fn config(jwks: Jwks) -> Config {
     Config {
         issuer: ISSUER.into(),
@@ -92,6 +109,7 @@ pub fn config(jwks: Jwks) -> Config {
         api_keys: None,
         sessions: None,
         project: None,
+        edge: EdgeConfig::default(),
     }
 }
 
@@ -127,4 +145,18 @@ pub fn authenticate(authenticator: &Authenticator, token: &str) -> Result<Caller
 /// What a `POST` with these headers tells.
 pub fn sent(headers: &HeaderMap) -> Sent<'_> {
     Sent { method: &http::Method::POST, headers, address: None }
+}
+
+pub fn mac(secret: &[u8], header: &str, claims: &Value) -> String {
+    let input = signing_input(header, &claims.to_string());
+    let mac = Hmac::<Sha256>::new_from_slice(secret).unwrap().chain_update(&input);
+    format!("{input}.{}", URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes()))
+}
+
+/// Why `token` is refused.
+pub fn reason(authenticator: &Authenticator, token: &str) -> Reason {
+    match authenticate(authenticator, token) {
+        Err(Refusal::Invalid(reason)) => reason,
+        other => panic!("{other:?}"),
+    }
 }

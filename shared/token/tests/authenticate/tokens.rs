@@ -1,35 +1,20 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use hmac::{Hmac, Mac};
 use platform::VerifierError;
 use platform::fakes::Host;
 use proptest::prelude::*;
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
-use sha2::Sha256;
 use token::{Authenticator, Method, Reason, Refusal, Role, Tier};
 
 use crate::support::*;
 
 const SECRET: &str = "a-legacy-secret-of-32-characters";
 
-fn mac(secret: &[u8], header: &str, claims: &Value) -> String {
-    let input = signing_input(header, &claims.to_string());
-    let mac = Hmac::<Sha256>::new_from_slice(secret).unwrap().chain_update(&input);
-    format!("{input}.{}", URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes()))
-}
-
 fn with(name: &str, value: Value) -> Value {
     let mut claims = claims();
     claims[name] = value;
     claims
-}
-
-fn reason(authenticator: &Authenticator, token: &str) -> Reason {
-    match authenticate(authenticator, token) {
-        Err(Refusal::Invalid(reason)) => reason,
-        other => panic!("{other:?}"),
-    }
 }
 
 fn rsa_jwk() -> Value {

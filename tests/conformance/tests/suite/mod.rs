@@ -14,6 +14,7 @@ pub mod logs;
 mod orgs;
 mod sessions;
 mod stream;
+mod token_exchange;
 mod usage;
 
 use conformance::Rig;
@@ -48,6 +49,7 @@ pub fn checks() -> Vec<(String, Check)> {
         ("orgs", orgs::CHECKS),
         ("sessions", sessions::CHECKS),
         ("stream", stream::CHECKS),
+        ("token_exchange", token_exchange::CHECKS),
         ("usage", usage::CHECKS),
     ];
     let named = |(module, checks): (&str, &[(&str, Check)])| {

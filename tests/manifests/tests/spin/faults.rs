@@ -99,6 +99,10 @@ fn stores(name: &str, component: &Value, faults: &mut Vec<String>) {
     if needs::is_granted(name, "ledger") && !secret {
         faults.push(format!("{name} has a ledger and no key to it"));
     }
+    let signing_keys = table(component, "variables").contains_key("edge_signing_keys");
+    if needs::is_granted(name, "signer") != signing_keys {
+        faults.push(format!("{name} has keys and no signer, or a signer and no keys"));
+    }
 }
 
 fn build(name: &str, component: &Value, faults: &mut Vec<String>) {
@@ -134,7 +138,7 @@ fn application_variables(manifest: &Table, faults: &mut Vec<String>) {
 
 fn is_secret(name: &str) -> bool {
     name != "supabase_publishable_key"
-        && ["secret", "_api_key", "pepper", "session_key"].iter().any(|word| name.contains(word))
+        && ["secret", "_api_key", "pepper", "session_key", "signing_keys"].iter().any(|word| name.contains(word))
 }
 
 fn is_origin(text: &str) -> bool {

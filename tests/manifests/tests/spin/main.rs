@@ -49,6 +49,7 @@ fn every_path_is_routed_to_the_function_it_belongs_to() {
         [
             ("/...", "ops"),
             ("/auth/...", "auth"),
+            ("/.well-known/jwks.json", "auth"),
             ("/v1/chat/completions", "llm-proxy"),
             ("/v1/models", "llm-proxy"),
             ("/v1/usage", "llm-proxy"),

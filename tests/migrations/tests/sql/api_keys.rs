@@ -24,6 +24,7 @@ pub const TESTS: &[Test] = &[
     ("of_two_rotations_at_once_one_succeeds", rotation_at_once),
     ("authenticating_writes_nothing", no_write),
     ("the_use_of_a_key_is_noted_once_a_minute_and_never_in_the_future", touching),
+    ("a_token_that_a_key_was_exchanged_for_makes_and_revokes_no_key", exchanged),
 ];
 
 fn acts(cluster: &Cluster) {
@@ -276,6 +277,27 @@ fn rotate(cluster: &Cluster, user: Uuid, key: &Value, digest: &str, more: &Value
 fn epoch(cluster: &Cluster, user: Uuid) -> i64 {
     let epoch = "select authz_epoch from public.users where id = $1";
     cluster.superuser("postgres").query_one(epoch, &[&user]).unwrap().get(0)
+}
+
+fn exchanged(cluster: &Cluster) {
+    let key = make(cluster, cluster.owner, &new_digest(), &json!({}));
+    let attempts = [
+        ("select api.create_key(payload := $1)", payload(cluster, &new_digest(), &json!({}))),
+        ("select api.revoke_key(payload := $1)", json!({ "id": key["id"] })),
+        ("update public.organizations set name = 'mine' where $1::jsonb is not null", json!({})),
+    ];
+    for exchanged in [true, false] {
+        for (statement, payload) in &attempts {
+            let outcome = cluster.transaction(|transaction| {
+                become_(transaction, As::User(cluster.owner));
+                let claims = json!({ "role": "authenticated", "sub": cluster.owner, "exchanged": exchanged });
+                let set = "select set_config('request.jwt.claims', $1, true)";
+                transaction.execute(set, &[&claims.to_string()]).unwrap();
+                transaction.execute(*statement, &[payload]).map_err(|error| code(&error).to_owned())
+            });
+            assert_eq!(outcome.err(), exchanged.then(|| "PT403".to_owned()), "{statement}");
+        }
+    }
 }
 
 fn make(cluster: &Cluster, user: Uuid, digest: &str, more: &Value) -> Value {

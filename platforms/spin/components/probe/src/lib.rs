@@ -6,7 +6,7 @@ use spin_sdk::wasip3::exports::http::handler::Guest;
 use spin_sdk::wasip3::http::service::export;
 use spin_sdk::wasip3::http::types::{ErrorCode, Request, Response};
 
-static COMPONENT: Component<Probe> = Component::new(|grants| grants.cache().ledger().signatures());
+static COMPONENT: Component<Probe> = Component::new(|grants| grants.cache().ledger().signatures().signer());
 
 struct Handler;
 
