@@ -8,7 +8,7 @@ use super::*;
 const KEY_ID: Uuid = Uuid::from_u128(8);
 const ORG: Uuid = Uuid::from_u128(9);
 
-fn sent(headers: &HeaderMap) -> token::Sent<'_> {
+fn with_headers(headers: &HeaderMap) -> token::Sent<'_> {
     token::Sent { method: &http::Method::POST, headers, address: None }
 }
 
@@ -23,7 +23,7 @@ fn key_holder(scene: &Scene, scopes: &[&str]) -> token::Caller {
     let found = json!({"key_id": KEY_ID, "user_id": USER, "org_id": ORG, "roles": ["developer"], "tier": "T1", "scopes": scopes});
     scene.host.http.reply_json(200, found.to_string());
     let authenticator = Authenticator::new(scene.run(token::Config::load(&scene.host.variables)).unwrap());
-    scene.run(authenticator.authenticate(sent(&headers), &scene.host.context())).unwrap()
+    scene.run(authenticator.authenticate(with_headers(&headers), &scene.host.context())).unwrap()
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn a_key_reads_usage_as_its_user_with_a_token_of_its_own() {
     let token = sent.header("authorization").unwrap().strip_prefix("Bearer ").unwrap();
     let headers = HeaderMap::from_iter([(http::header::AUTHORIZATION, format!("Bearer {token}").parse().unwrap())]);
     let authenticator = Authenticator::new(scene.run(token::Config::load(&scene.host.variables)).unwrap());
-    let user = scene.run(authenticator.authenticate(sent(&headers), &context)).unwrap();
+    let user = scene.run(authenticator.authenticate(with_headers(&headers), &context)).unwrap();
     assert_eq!((user.principal.user_id, user.principal.org_id), (USER, Some(ORG)));
     assert_eq!((&*user.principal.scopes, user.principal.key_id), (&["usage:read".to_owned()][..], Some(KEY_ID)));
 }
