@@ -375,7 +375,7 @@ async function verifySignature(invocation, operation, algorithm, jwk, message, s
   }
 }
 
-// Its key's halves are tried on each other once: WebCrypto would sign with any `d`.
+// The halves of its key are tried on each other once, whatever the runtime checks when it imports them.
 export function sign(id, operation, jwk, message) {
   signMessage(find(id), operation, jwk, message.slice());
 }
