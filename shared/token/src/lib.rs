@@ -11,6 +11,8 @@ mod claims;
 mod config;
 mod credential;
 mod expiring_map;
+#[cfg(feature = "judge")]
+mod judge;
 mod jwks_source;
 mod jws;
 mod key_set;
@@ -22,13 +24,13 @@ mod secret_bytes;
 mod sessions;
 mod strict_json;
 mod verified_tokens;
-#[cfg(test)]
-mod wycheproof;
 
 pub mod api_key;
 
 pub use authenticator::{Authenticator, Caller, Sent};
 pub use config::{ApiKeyConfig, Config, Jwks};
+#[cfg(feature = "judge")]
+pub use judge::judge;
 pub use key_set::{KeySet, KeySetError};
 pub use principal::{Method, Principal, Role, SCOPES, Tier};
 pub use reason::Reason;
