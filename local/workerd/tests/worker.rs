@@ -27,6 +27,17 @@ fn keeps_the_contract_of_the_port() {
 }
 
 #[test]
+fn judges_every_token_as_every_host_does() {
+    let Some(worker) = worker(&[]) else { return };
+    let (items, mut client) = (jws_vectors::items(), Connection::to(&worker));
+    let body = jws_vectors::body(&items);
+    client.request("POST /__probe/verdicts", &format!("content-length: {}\r\n", body.len()));
+    client.write(body);
+    let head = client.read_head();
+    jws_vectors::check(&items, &String::from_utf8(client.read_body(&head)).unwrap());
+}
+
+#[test]
 fn hands_each_chunk_of_a_response_on_before_the_next_one_exists() {
     let Some(worker) = worker(&[]) else { return };
     let (peer, mut client) = (Peer::listen(), Connection::to(&worker));

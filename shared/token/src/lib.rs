@@ -17,6 +17,8 @@ mod edge_config;
 mod exchange;
 mod expiring_map;
 mod issuer;
+#[cfg(feature = "judge")]
+mod judge;
 mod jwks_source;
 mod jws;
 mod key_set;
@@ -34,8 +36,6 @@ mod signing_keys;
 mod strict_json;
 mod user_tokens;
 mod verified_tokens;
-#[cfg(test)]
-mod wycheproof;
 
 pub mod api_key;
 
@@ -45,6 +45,8 @@ pub use config::{ApiKeyConfig, Config, Jwks};
 pub use configured_keys::ConfiguredKeysError;
 pub use edge_config::EdgeConfig;
 pub use exchange::{Actor, ExchangeError, Issued, TokenType, Wish};
+#[cfg(feature = "judge")]
+pub use judge::judge;
 pub use key_set::{KeySet, KeySetError};
 pub use network::{Network, NetworkError};
 pub use principal::{Method, Principal, Role, SCOPES, Tier};

@@ -14,7 +14,7 @@ usage: bench [--stack FILE] [options]            every edge of a running stack (
   --boot COMMAND --boot-url URL
                        milliseconds from starting COMMAND to the first 200 at URL; COMMAND must stay in the foreground
   --direct-token KEY   the provider's key (default: bench); --direct-pid PID for its CPU time
-  --only LIST          of trivial,json,sse,paced,memory
+  --only LIST          of trivial,json,sse,paced,identity,memory
   --rounds N           turns of each target (default 5); --seconds S per turn (default 1; three times that for paced)
   --json FILE          the same figures for programs
 
@@ -24,6 +24,9 @@ What the rows are
   sse      the same as a stream of 50 frames, as fast as they come
   paced    the same as a stream: first token after 100 ms, then 40 tokens 10 ms apart
   each in a closed loop over 1 and over 16 kept-alive connections
+  identity is a table of its own: CPU of GET /auth/session over 16 connections, less that of the trivial route in the
+           same round. A token at first sight was never used before on that host; an API key is looked up every 10 s and
+           kept in between. It needs a stack, whose user signs in for the tokens
 
 What the columns are
   rps, /direct         requests per second, and their ratio to calling the provider directly
@@ -62,7 +65,7 @@ pub struct Arguments {
     pub json: Option<String>,
 }
 
-const ROWS: [&str; 5] = ["trivial", "json", "sse", "paced", "memory"];
+const ROWS: [&str; 6] = ["trivial", "json", "sse", "paced", "identity", "memory"];
 
 impl Arguments {
     /// Reads the command line; nothing when help was asked for.

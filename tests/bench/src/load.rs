@@ -27,7 +27,7 @@ struct Seen {
 }
 
 /// Background work that a request leaves behind counts as its CPU time.
-const AFTERWARDS: Duration = Duration::from_millis(200);
+pub const AFTERWARDS: Duration = Duration::from_millis(200);
 const WARM_UP_SECONDS: f64 = 0.3;
 
 /// Loads every target in turn, `rounds` times; one row for each target, the direct one first.

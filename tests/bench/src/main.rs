@@ -4,9 +4,11 @@
 //! table and judges nothing: its exit status says only whether it could measure.
 #![allow(clippy::disallowed_methods)] // a native tool that measures time
 
+mod account;
 mod arguments;
 mod boot;
 mod client;
+mod identity;
 mod load;
 mod memory;
 mod process;
@@ -84,6 +86,12 @@ async fn measure(
             let rows = load::rounds(scenario, direct, targets, pace, arguments.rounds).await?;
             report.rows.extend(rows);
         }
+    }
+    if arguments.wants("identity")
+        && let Some(account) = stack::account(arguments)?
+    {
+        eprintln!("identity");
+        report.identity = identity::measure(targets, &account, arguments.rounds).await?;
     }
     if arguments.wants("memory") {
         for target in targets.iter().filter(|target| target.is_edge()) {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::client::Answer;
+use crate::identity::Identity;
 use crate::memory::Memory;
 use crate::scenario::Scenario;
 use crate::statistics::{median, percentile};
@@ -18,6 +19,7 @@ pub struct Report {
     /// The machine's load when the run began.
     pub load: String,
     pub rows: Vec<Row>,
+    pub identity: Vec<Identity>,
     pub memory: Vec<Memory>,
     pub wasm: Vec<Size>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -85,6 +87,7 @@ impl Report {
             cores: std::thread::available_parallelism().map_or(1, Into::into),
             load: load.split(' ').next().unwrap_or_default().to_owned(),
             rows: Vec::new(),
+            identity: Vec::new(),
             memory: Vec::new(),
             wasm: Vec::new(),
             boot_ms: None,

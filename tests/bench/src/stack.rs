@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use crate::account::{Account, User};
 use crate::arguments::Arguments;
 use crate::target::{Kind, Target};
 
@@ -12,7 +13,8 @@ use crate::target::{Kind, Target};
 struct Stack {
     edges: BTreeMap<String, Edge>,
     simulator: Option<Simulator>,
-    demo: Demo,
+    supabase: Supabase,
+    demo: User,
 }
 
 #[derive(Deserialize)]
@@ -28,8 +30,9 @@ struct Simulator {
 }
 
 #[derive(Deserialize)]
-struct Demo {
-    access_token: String,
+struct Supabase {
+    url: String,
+    publishable_key: String,
 }
 
 const STACK: &str = ".local/stack.json";
@@ -50,12 +53,25 @@ pub fn targets(arguments: &Arguments) -> Result<(Option<Target>, Vec<Target>), S
     if arguments.stack.is_none() && alone && !arguments.reference {
         return Ok((None, Vec::new()));
     }
-    let path = arguments.stack.as_deref().unwrap_or(STACK);
-    let Stack { edges, simulator, demo } = read(path)?;
+    let path = path(arguments);
+    let Stack { edges, simulator, demo, .. } = read(path)?;
     let simulator =
         simulator.ok_or_else(|| format!("{path}: the stack runs with a real provider, not the simulator"))?;
     let edges = edges.iter().map(|(host, edge)| Target::new(host, Kind::Edge, &edge.url, &demo.access_token, edge.pid));
     Ok((Some(direct(&simulator.url, simulator.pid)?), edges.collect::<Result<_, _>>()?))
+}
+
+/// The user whose tokens edges are called with, if a stack is measured.
+pub fn account(arguments: &Arguments) -> Result<Option<Account>, String> {
+    if arguments.edge.is_some() || arguments.direct.is_some() {
+        return Ok(None);
+    }
+    let Stack { supabase, demo, .. } = read(path(arguments))?;
+    Account::new(&supabase.url, &supabase.publishable_key, demo).map(Some)
+}
+
+fn path(arguments: &Arguments) -> &str {
+    arguments.stack.as_deref().unwrap_or(STACK)
 }
 
 fn read(path: &str) -> Result<Stack, String> {

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use crate::identity::{FIRST_SIGHT, Identity, SEEN};
 use crate::report::{Frames, Report, Row};
 use crate::wasm::Size;
 
@@ -9,6 +10,8 @@ const HEAD: [&str; 14] = [
     "target", "row", "c", "requests", "rps", "/direct", "cpu us", "p50", "+p50", "+p99", "+first", "frames", "gap99",
     "limit",
 ];
+
+const IDENTITY_HEAD: [&str; 7] = ["target", "caller", "requests", "trivial us", "cpu us", "added us", "limit"];
 
 /// The largest Worker, gzipped.
 const MOST_GZIP_KB: f64 = 600.0;
@@ -24,7 +27,7 @@ pub fn render(report: &Report) -> String {
     let mut text =
         format!("{} cores, load {} at the start; milliseconds unless said otherwise\n", report.cores, report.load);
     if !report.rows.is_empty() {
-        text.push_str(&align(&report.rows.iter().map(cells).collect::<Vec<_>>()));
+        text.push_str(&align(&HEAD, &report.rows.iter().map(cells).collect::<Vec<_>>()));
     }
     for row in report.rows.iter().filter(|row| row.errors > 0) {
         let error = row.error.as_deref().unwrap_or_default();
@@ -32,6 +35,9 @@ pub fn render(report: &Report) -> String {
             &mut text,
             &format!("{} {} c={}: {} errors, first: {error}", row.target, row.scenario, row.connections, row.errors),
         );
+    }
+    if !report.identity.is_empty() {
+        text.push_str(&align(&IDENTITY_HEAD, &report.identity.iter().map(identity_cells).collect::<Vec<_>>()));
     }
     for memory in &report.memory {
         let sizes: Vec<String> =
@@ -81,6 +87,24 @@ fn cells(row: &Row) -> [String; 14] {
             .map(|frames| format!("{:.1}/{:.1}", frames.gap_p99_ms, frames.gap_p99_direct_ms))
             .unwrap_or_default(),
         limits(row).join(", "),
+    ]
+}
+
+fn identity_cells(row: &Identity) -> [String; 7] {
+    let limit = match (row.target.as_str(), row.caller) {
+        ("workerd" | "spin", SEEN) => Some(15.0),
+        ("workerd", FIRST_SIGHT) => Some(250.0),
+        ("native", FIRST_SIGHT) => Some(150.0),
+        _ => None,
+    };
+    [
+        row.target.clone(),
+        row.caller.to_owned(),
+        row.requests.to_string(),
+        format!("{:.0}", row.trivial_us),
+        format!("{:.0}", row.cpu_us),
+        format!("{:.0}", row.added_us),
+        limit.map(|limit| verdict(row.added_us, limit)).unwrap_or_default(),
     ]
 }
 
@@ -136,9 +160,9 @@ fn kilo(number: u64) -> f64 {
 }
 
 /// Columns as wide as their widest cell; words to the left, numbers to the right.
-fn align(rows: &[[String; 14]]) -> String {
-    let head = HEAD.map(str::to_owned);
-    let widths: Vec<usize> = (0..HEAD.len())
+fn align<const COLUMNS: usize>(head: &[&str; COLUMNS], rows: &[[String; COLUMNS]]) -> String {
+    let head = head.map(str::to_owned);
+    let widths: Vec<usize> = (0..COLUMNS)
         .map(|column| {
             std::iter::once(&head).chain(rows).filter_map(|row| row.get(column)).map(String::len).max().unwrap_or(0)
         })
@@ -146,7 +170,7 @@ fn align(rows: &[[String; 14]]) -> String {
     let mut text = String::new();
     for row in std::iter::once(&head).chain(rows) {
         let cells = row.iter().zip(&widths).enumerate().map(|(column, (cell, width))| {
-            if column < 2 || column == HEAD.len() - 1 { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
+            if column < 2 || column == COLUMNS - 1 { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
         });
         line(&mut text, cells.collect::<Vec<_>>().join("  ").trim_end());
     }

@@ -3,6 +3,7 @@
 //! | route | what it does |
 //! |---|---|
 //! | `contract?peer=` | runs the port's contract, answers with the outcomes as JSON |
+//! | `verdicts` | judges the posted list of `{"keys", "jws"}`: for each `accepted`, or why it is refused |
 //! | `panic` | panics |
 //! | `take?shard=&limit=` | takes one of `limit` per hour: `true` or `false` |
 //! | `forward?url=`, `forward-json?url=` | sends the request on, as streams both ways or read and written anew |
@@ -11,6 +12,7 @@
 //! | `echo` | answers with the caller's headers and body, and the status `x-status` |
 
 mod query;
+mod verdicts;
 mod watch;
 
 pub use query::Query;
@@ -19,6 +21,7 @@ use std::time::Duration;
 
 use platform::{Body, Context, Request, Response, contract};
 use quota::{Policy, Take};
+use serde_json::Value;
 use url::Url;
 
 /// Where these routes are.
@@ -47,6 +50,7 @@ async fn route(request: Request, context: &Context) -> Result<Response, String> 
             let outcomes = contract::run_all(context.clone(), peer).await;
             Ok(Response::new(contract::to_json(&outcomes).into()))
         }
+        "verdicts" => verdicts::verdicts(request, context).await,
         "panic" => panicking(),
         "take" => take(&query, context).await,
         "forward" => forward(request, &query, context, false).await,
@@ -82,9 +86,12 @@ async fn forward(request: Request, query: &Query, context: &Context, json: bool)
 }
 
 async fn reread(body: Body) -> Result<Body, String> {
+    Ok(json(body).await?.to_string().into())
+}
+
+async fn json(body: Body) -> Result<Value, String> {
     let bytes = body.read(LIMIT).await.map_err(|error| error.to_string())?;
-    let value: serde_json::Value = serde_json::from_slice(&bytes).map_err(|error| error.to_string())?;
-    Ok(value.to_string().into())
+    serde_json::from_slice(&bytes).map_err(|error| error.to_string())
 }
 
 fn later(query: &Query, context: &Context) -> Result<Response, String> {

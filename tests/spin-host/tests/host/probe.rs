@@ -62,6 +62,16 @@ fn the_port_keeps_its_contract() {
 }
 
 #[test]
+fn the_port_judges_every_token_as_every_host_does() {
+    let (host, items) = (probe(), jws_vectors::items());
+    let body = jws_vectors::body(&items);
+    let head = format!("POST /__probe/verdicts HTTP/1.1\r\nhost: edge\r\ncontent-length: {}\r\n\r\n", body.len());
+    let (status, answer) = Call::send(host.address, &(head + &body)).answer();
+    assert_eq!(status, 200, "{answer}");
+    jws_vectors::check(&items, &answer);
+}
+
+#[test]
 fn the_port_hands_each_chunk_on_before_the_next_one_exists() {
     let host = probe();
     let (mut call, mut connection) = begun(&host, FORWARD);
