@@ -159,6 +159,7 @@ impl Database {
             }
             "usage_summary" => json!({"data": [], "echo": arguments["payload"]}),
             "touch_keys" => json!({"touched": 1}),
+            "authz_changes" => json!({"as_of": "2026-01-01T00:00:00Z", "changes": {}}),
             other => panic!("nobody calls {other}"),
         };
         Ok(response(200, "application/json", answer.to_string()))
