@@ -10,6 +10,7 @@ use uuid::Uuid;
 use crate::api_key::{ApiKey, PEPPER_VERSION, Pepper, hex};
 use crate::config::ApiKeyConfig;
 use crate::expiring_map::ExpiringMap;
+use crate::key_guesses::KeyGuesses;
 use crate::key_uses::KeyUses;
 use crate::network::Network;
 use crate::principal::{Method, Principal, Role, SCOPES, Tier};
@@ -30,6 +31,7 @@ pub(crate) struct ApiKeys {
     supabase: Supabase,
     answers: Mutex<Answers>,
     uses: Arc<KeyUses>,
+    guesses: KeyGuesses,
 }
 
 /// Apart, so that a flood of invented keys does not displace the real ones.
@@ -76,6 +78,7 @@ impl ApiKeys {
             supabase: supabase.clone(),
             answers: Mutex::new(answers),
             uses: Arc::new(KeyUses::new(supabase)),
+            guesses: KeyGuesses::new(),
         }
     }
 
@@ -86,7 +89,7 @@ impl ApiKeys {
         address: Option<ClientAddress>,
         context: &Context,
     ) -> Result<Arc<Principal>, Refusal> {
-        let known = self.known(key, context).await?;
+        let known = self.known(key, address, context).await?;
         if !known.may_be_used_from(address) {
             return Err(Reason::WrongNetwork.into());
         }
@@ -96,14 +99,23 @@ impl ApiKeys {
         Ok(Arc::clone(&known.principal))
     }
 
-    async fn known(&self, key: &ApiKey<'_>, context: &Context) -> Result<Arc<Known>, Refusal> {
+    async fn known(
+        &self,
+        key: &ApiKey<'_>,
+        address: Option<ClientAddress>,
+        context: &Context,
+    ) -> Result<Arc<Known>, Refusal> {
         let digest = self.pepper.digest(key);
         // From before the question on, so that the answer is never older than it looks.
         let asked = context.clock.now();
         if let Some(answer) = self.recall(&digest, asked) {
             return answer.map_err(Refusal::from);
         }
+        self.guesses.check(key, address, context)?;
         let found = self.look_up(&digest, context).await?.map(Arc::new);
+        if found.is_none() {
+            self.guesses.count(key, address, context).await;
+        }
         let mut answers = self.answers();
         match &found {
             Some(known) => {

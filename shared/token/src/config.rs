@@ -70,10 +70,19 @@ impl Config {
         let hs256_secret = read_secret(configuration).await;
         let audience = audience.unwrap_or_else(|| "authenticated".to_owned());
         let api_keys = read_api_keys(configuration).await;
-        let project = Some(supabase::Config::read(configuration).await?);
+        let project = supabase::Config::read(configuration).await;
         let sessions = read_sessions(configuration).await;
         let edge = EdgeConfig::read(configuration, issuer.as_deref(), &audience).await;
-        Some(Self { issuer: issuer?, audience, jwks: jwks?, hs256_secret, api_keys, sessions, project, edge: edge? })
+        Some(Self {
+            issuer: issuer?,
+            audience,
+            jwks: jwks?,
+            hs256_secret,
+            api_keys,
+            sessions,
+            project: Some(project?),
+            edge: edge?,
+        })
     }
 
     /// Reads the configuration alone.

@@ -21,6 +21,7 @@ mod issuer;
 mod judge;
 mod jwks_source;
 mod jws;
+mod key_guesses;
 mod key_set;
 mod key_uses;
 mod network;

@@ -21,6 +21,12 @@ pub enum Refusal {
     /// The credential is valid and lacks this scope: 403.
     #[error("the credential lacks the scope {0}")]
     InsufficientScope(&'static str),
+    /// Too many credentials that do not exist came from there, or look like this one: 429.
+    #[error("too many unknown credentials were tried")]
+    TooManyAttempts {
+        /// When trying again makes sense.
+        retry_after: Duration,
+    },
     /// The credential can be neither accepted nor refused, for want of the issuer's keys or of the database: 503.
     #[error("the credential cannot be checked at present")]
     Unavailable {
@@ -53,6 +59,9 @@ impl From<Refusal> for Problem {
                     WWW_AUTHENTICATE,
                     &format!(r#"Bearer realm="qlp-edge", error="insufficient_scope", scope="{scope}""#),
                 ),
+            Refusal::TooManyAttempts { retry_after } => Problem::new(kinds::RATE_LIMITED)
+                .detail("Too many API keys were tried that do not exist.")
+                .header(RETRY_AFTER, &whole_seconds(retry_after).to_string()),
             Refusal::Unavailable { retry_after } => Problem::new(kinds::UPSTREAM_UNAVAILABLE)
                 .detail("The credential cannot be checked at present.")
                 .header(RETRY_AFTER, &whole_seconds(retry_after).to_string()),

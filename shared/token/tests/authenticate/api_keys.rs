@@ -245,3 +245,50 @@ fn a_generated_key_can_be_used() {
     let headers = bearer(key.expose_secret());
     assert!(edge.host.block_on(edge.authenticator.authenticate(sent(&headers), &edge.host.context())).is_ok());
 }
+
+#[test]
+fn whoever_tries_keys_that_do_not_exist_has_to_wait_and_keys_that_are_known_do_not() {
+    let edge = Edge::new();
+    edge.host.http.reply_json(200, FOUND);
+    assert!(edge.authenticate_from(KEY, Some("192.0.2.1")).is_ok());
+    edge.host.http.handle(|_| async { Ok(json_reply("{}")) });
+    let guess = |number: u32, address: &str| {
+        let (host, entropy) = (&edge.host, &edge.host.entropy);
+        let key = token::api_key::generate(token::api_key::Environment::Test, entropy);
+        host.clock.advance(Duration::from_nanos(number.into()));
+        edge.authenticate_from(key.expose_secret(), Some(address)).unwrap_err()
+    };
+    for number in 0..100 {
+        assert_eq!(guess(number, "192.0.2.1"), Reason::UnknownApiKey.into(), "{number}");
+    }
+    let before = edge.look_ups();
+    assert_eq!(guess(100, "192.0.2.1"), Reason::UnknownApiKey.into(), "the one that finds out is looked up");
+    let Refusal::TooManyAttempts { retry_after } = guess(101, "192.0.2.1") else { panic!("it has to wait") };
+    assert!(Duration::ZERO < retry_after && retry_after <= Duration::from_secs(3), "{retry_after:?}");
+    assert_eq!(edge.look_ups(), before + 1);
+    assert!(edge.authenticate_from(KEY, Some("192.0.2.1")).is_ok(), "what is known needs no look-up");
+    assert_eq!(guess(102, "192.0.2.2"), Reason::UnknownApiKey.into(), "another network");
+    edge.host.clock.advance(retry_after);
+    assert_eq!(guess(103, "192.0.2.1"), Reason::UnknownApiKey.into(), "whoever waits as long as told gets through");
+}
+
+#[test]
+fn keys_that_begin_alike_are_counted_wherever_they_come_from() {
+    let edge = Edge::new();
+    edge.host.http.handle(|_| async { Ok(json_reply("{}")) });
+    let answers: Vec<_> = (0..40)
+        .map(|number| {
+            edge.host.clock.advance(Duration::from_secs(5)); // an unknown key is looked up again after that time
+            edge.authenticate_from(KEY, Some(&format!("198.51.100.{number}"))).unwrap_err()
+        })
+        .collect();
+    // 20 at once and one more every 15 seconds.
+    assert!(answers[..30].iter().all(|refusal| *refusal == Reason::UnknownApiKey.into()), "{answers:?}");
+    assert!(answers[30..].iter().any(|refusal| matches!(refusal, Refusal::TooManyAttempts { .. })), "{answers:?}");
+}
+
+fn json_reply(body: &'static str) -> platform::Response {
+    let mut response = platform::Response::new(body.into());
+    response.headers_mut().insert("content-type", "application/json".parse().unwrap());
+    response
+}
