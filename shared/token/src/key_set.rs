@@ -12,6 +12,8 @@ use crate::strict_json;
 const MAX_KEYS: usize = 32;
 /// 2048 to 4096 bits.
 const MODULUS_BYTES: std::ops::RangeInclusive<usize> = 256..=512;
+/// WebCrypto takes no longer one everywhere, and no issuer uses one.
+const MAX_EXPONENT_BYTES: usize = 4;
 
 /// An issuer's public keys by `kid` (RFC 7517 section 5).
 ///
@@ -75,7 +77,7 @@ pub(crate) fn public_key(key: &Map<String, Value>) -> Option<PublicKey> {
             let (n, e) = (number(key, "n")?, number(key, "e")?);
             let long_enough =
                 MODULUS_BYTES.contains(&n.len()) && (n.len() > *MODULUS_BYTES.start() || n.first()? & 0x80 != 0);
-            let odd_above_one = e.last()? & 1 == 1 && e != [1] && e.len() <= 8;
+            let odd_above_one = e.last()? & 1 == 1 && e != [1] && e.len() <= MAX_EXPONENT_BYTES;
             (long_enough && odd_above_one).then_some(PublicKey::Rs256 { n, e })
         }
         _ => None,
@@ -176,6 +178,7 @@ mod tests {
             (&[0xff; 256], &[1]),
             (&[0xff; 256], &[2]),
             (&[0xff; 256], &[0, 3]),
+            (&[0xff; 256], &[1, 0, 0, 0, 1]),
             (&[0xff; 256], &[]),
         ] {
             assert_eq!(set(&[rsa("a", modulus, exponent)]).get("a"), None, "{exponent:?}");

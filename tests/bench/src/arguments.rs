@@ -25,8 +25,8 @@ What the rows are
   paced    the same as a stream: first token after 100 ms, then 40 tokens 10 ms apart
   each in a closed loop over 1 and over 16 kept-alive connections
   identity is a table of its own: CPU of GET /auth/session over 16 connections, less that of the trivial route in the
-           same round. A token at first sight was never used before on that host; an API key is looked up every 10 s and
-           kept in between. It needs a stack, whose user signs in for the tokens
+           same round. A token at first sight was never used before on that host, the other credentials just before (a
+           Spin component may have got another instance since). It needs a stack, whose user signs in for the tokens
 
 What the columns are
   rps, /direct         requests per second, and their ratio to calling the provider directly

@@ -29,9 +29,8 @@ pub(crate) fn items() -> Vec<Item> {
         groups.flat_map(|group| items_of(file, group, is_sound)).collect()
     };
     let signatures = read("json_web_signature_test.json", is_sound_signature);
-    assert_eq!(signatures.len(), 401);
-    let truly_invalid = signatures.iter().filter(|item| !item.is_sound).count();
-    println!("{truly_invalid} JWS items to be refused");
+    let sound = signatures.iter().filter(|item| item.is_sound).count();
+    assert_eq!((signatures.len(), sound), (401, 20), "this is another edition of the file");
     let keys = read("json_web_key_test.json", is_sound_key);
     signatures.into_iter().chain(keys).collect()
 }
