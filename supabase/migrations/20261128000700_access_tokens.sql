@@ -1,5 +1,5 @@
 -- What an access token says, and how one is told that says too much: each carries its user's epoch, which goes up
--- whenever what the user may do changes.
+-- whenever the user may no longer do all that it says. Who may do more sees it with the next token.
 
 alter table public.users
   add column current_org_id uuid,
@@ -115,11 +115,9 @@ comment on function private.note_changed_role() is
   'users.';
 revoke all on function private.note_changed_rights(), private.note_changed_role() from public;
 
-create trigger note_changed_rights after insert or update or delete on public.organization_members
+create trigger note_changed_rights after update or delete on public.organization_members
   for each row execute function private.note_changed_rights('user_id');
-create trigger note_changed_rights after insert or update or delete on public.user_roles
-  for each row execute function private.note_changed_rights('user_id');
-create trigger note_changed_rights after insert or update or delete on public.team_members
+create trigger note_changed_rights after update or delete on public.user_roles
   for each row execute function private.note_changed_rights('user_id');
 create trigger note_changed_role after update on public.roles
   for each row when ((old.name, old.permissions) is distinct from (new.name, new.permissions))

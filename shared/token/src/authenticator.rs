@@ -337,7 +337,8 @@ impl Caller {
     /// The token that the user got by signing in, for what concerns the account itself; none behind an API key or a token
     /// that was exchanged.
     pub fn access_token(&self) -> Option<SecretString> {
-        if self.principal.method == Method::AccessToken { self.sent_token() } else { None }
+        let signed_in = matches!(self.principal.method, Method::AccessToken | Method::Session);
+        if signed_in { self.sent_token() } else { None }
     }
 
     /// A token with which to act as the user towards Supabase: the one that was sent, or one made for the API key, which

@@ -101,7 +101,10 @@ mod tests {
         "x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}]}"#;
 
     fn load(variables: &[(&str, &str)]) -> Result<Config, Vec<String>> {
-        let host = Host::new().variable("SUPABASE_URL", "https://x.supabase.co");
+        let host = Host::new()
+            .variable("SUPABASE_PUBLISHABLE_KEY", "sb_publishable_p")
+            .variable("SUPABASE_SECRET_KEY", "sb_secret_s")
+            .variable("SUPABASE_URL", "https://x.supabase.co");
         let host = variables.iter().fold(host, |host, (name, value)| host.variable(name, value));
         host.block_on(Config::load(&host.variables)).map_err(|error| error.faults)
     }

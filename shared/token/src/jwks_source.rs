@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::header::{ACCEPT, AGE, CACHE_CONTROL, HeaderMap};
 use http::{Request, StatusCode};
 use platform::{Body, BodyError, Context, SendError, Timestamp, timeout};
+use quota::{Policy, Take};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
@@ -14,7 +15,7 @@ use thiserror::Error;
 use url::Url;
 
 use crate::key_set::{KeySet, KeySetError};
-use crate::remote_keys::later;
+use crate::remote_keys::{FETCH_INTERVAL, later};
 
 const FETCH_DEADLINE: Duration = Duration::from_secs(5);
 const SHARED_DEADLINE: Duration = Duration::from_secs(1);
@@ -87,6 +88,15 @@ impl JwksSource {
             return Err(FetchError::Status(parts.status));
         }
         Ok((parts.headers, body.read(MAX_DOCUMENT_BYTES).await?))
+    }
+
+    /// Whether this instance is the one of all that asks the issuer in this half minute. Whoever has no keys at all does not
+    /// ask, and when the ledger is away everybody may: each for itself keeps to the interval.
+    pub(crate) async fn is_ours_to_fetch(&self, context: &Context) -> bool {
+        let policy = Policy { name: "jwks".into(), limit: 1, window_seconds: FETCH_INTERVAL.as_secs() };
+        let take = Take { subject: "fetch".into(), policy, quantity: 1 };
+        let decision = timeout(&*context.clock, SHARED_DEADLINE, context.ledger.take(&self.shared_key, &[take])).await;
+        !matches!(decision, Ok(Ok(decision)) if !decision.allowed)
     }
 
     /// What another instance has fetched; nothing if the cache is of no help.

@@ -8,7 +8,7 @@ use crate::jwks_source::{Copy, JwksSource};
 use crate::{Reason, Refusal};
 
 /// Between two fetches, whatever happens: forged key ids must not turn into requests to the issuer.
-const FETCH_INTERVAL: Duration = Duration::from_secs(30);
+pub(crate) const FETCH_INTERVAL: Duration = Duration::from_secs(30);
 /// After a fetch whose caller went away, so that neither the next caller waits long nor hang-ups turn into a flood.
 const INTERVAL_AFTER_ABANDONED: Duration = Duration::from_secs(1);
 /// A refresh that has neither ended nor been dropped by then counts as lost. Above the source's own deadlines.
@@ -161,6 +161,9 @@ impl RemoteKeys {
                 state.fetched = Some(copy.fetched_at);
                 state.hold(copy);
             });
+        }
+        if held_since.is_some() && !self.source.is_ours_to_fetch(context).await {
+            return flight.land(|_| ()); // what the other one finds is shared, and found here in half a minute
         }
         let fetched = self.source.fetch(context).await;
         let now = context.clock.now();

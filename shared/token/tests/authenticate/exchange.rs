@@ -78,7 +78,8 @@ impl Edge {
 }
 
 fn found(scopes: &[&str]) -> Value {
-    json!({"key_id": KEY_ID, "user_id": USER, "org_id": ORG, "roles": ["developer"], "tier": "T2", "scopes": scopes})
+    json!({"key_id": KEY_ID, "user_id": USER, "org_id": ORG, "roles": ["developer"], "tier": "T2", "scopes": scopes,
+           "authz_epoch": 3})
 }
 
 fn part(token: &str, index: usize) -> Value {
@@ -98,7 +99,7 @@ fn an_api_key_becomes_a_token_that_supabase_and_the_edge_accept() {
             Signs::Es256 => assert_eq!((&header["alg"], &header["kid"]), (&json!("ES256"), &json!("e1"))),
             Signs::Hs256 => assert_eq!((&header["alg"], &header["kid"]), (&json!("HS256"), &Value::Null)),
         }
-        let metadata = json!({"org_id": ORG, "roles": ["developer"], "tier": "T2"});
+        let metadata = json!({"org_id": ORG, "roles": ["developer"], "tier": "T2", "authz_epoch": 3});
         for (name, expected) in [
             ("iss", json!(ISSUER)),
             ("aud", json!("authenticated")),

@@ -27,7 +27,8 @@ impl Edge {
 
     /// Another instance of the same edge: the same clock and shared cache, nothing in memory, no requests so far.
     fn another_instance(&self) -> Self {
-        let host = Host { clock: self.host.clock.clone(), cache: self.host.cache.clone(), ..Host::new() };
+        let Host { clock, cache, ledger, .. } = self.host.clone();
+        let host = Host { clock, cache, ledger, ..Host::new() };
         Self { host, authenticator: remote() }
     }
 
@@ -384,6 +385,31 @@ fn instances_share_renewals_and_new_keys() {
     second.authenticate(&key()).unwrap();
     second.run_background();
     assert_eq!((second.authenticate(&new), second.fetches()), (Ok(()), 0));
+}
+
+#[test]
+fn of_two_instances_that_meet_forged_key_ids_at_once_one_asks_the_issuer() {
+    let first = Edge::new();
+    first.publish(&[&key()]);
+    first.authenticate(&key()).unwrap();
+    first.run_background();
+    let second = first.another_instance();
+    second.authenticate(&key()).unwrap();
+    first.advance(31);
+    let held = first.host.http.hold();
+    let (context, headers) = (context(&first.host), bearer(&forged(1)));
+    let both = futures_util::future::join(
+        first.authenticator.authenticate(sent(&headers), &context),
+        second.authenticator.authenticate(sent(&headers), &context),
+    );
+    let clock = first.host.clock.clone();
+    let release = async {
+        Clock::sleep(&clock, Duration::from_secs(1)).await;
+        held.release(Response::new(set(&[&key()]).into()));
+    };
+    let ((one, other), ()) = first.host.block_on(futures_util::future::join(both, release));
+    assert_eq!((one.map(drop), other.map(drop)), (unknown(), unknown()));
+    assert_eq!(first.fetches(), 2, "the first one, and one for both");
 }
 
 #[test]

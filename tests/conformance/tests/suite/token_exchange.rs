@@ -93,12 +93,12 @@ fn an_api_key_becomes_a_token_that_reads_only_its_user_s_rows(rig: &Rig) {
         ("accept-profile", "public"),
     ];
     // As the user, in the real database: row level security shows one person and one personal organization.
-    for table in ["profiles", "organizations"] {
+    for table in ["users", "organizations"] {
         let rows = rig.supabase().get_with(&format!("/rest/v1/{table}?select=*"), &headers);
         assert_eq!(rows.as_array().map(Vec::len), Some(1), "{table}: {rows}");
     }
-    let profiles = rig.supabase().get_with("/rest/v1/profiles?select=*", &headers);
-    assert_eq!(profiles[0]["id"], session["user"]["id"]);
+    let users = rig.supabase().get_with("/rest/v1/users?select=*", &headers);
+    assert_eq!(users[0]["id"], session["user"]["id"]);
 }
 
 fn an_access_token_becomes_a_narrower_one(rig: &Rig) {
