@@ -112,8 +112,7 @@ fn a_bad_credential_never_falls_through_to_a_weaker_mode(rig: &Rig) {
 }
 
 fn a_flood_of_forged_key_ids_causes_at_most_one_fetch(rig: &Rig) {
-    static ONE_AT_A_TIME: std::sync::Mutex<()> = std::sync::Mutex::new(());
-    let _turn = ONE_AT_A_TIME.lock();
+    let _turn = Rig::alone_at_the_issuer();
     for edge in rig.stack.edges.values() {
         Client::new(&edge.url).bearer(&rig.stack.demo.access_token).get("/auth/session").expect(200);
     }

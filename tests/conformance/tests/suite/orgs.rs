@@ -1,4 +1,4 @@
-use conformance::{Answer, Client, PASSWORD, Rig, marker};
+use conformance::{Answer, Client, Rig, marker};
 use serde_json::{Value, json};
 
 super::list![
@@ -34,9 +34,8 @@ pub fn person(rig: &Rig) -> Person {
 
 impl Person {
     /// The same person with a token of now: what a change of their rights asks for within ten seconds.
-    pub fn signed_in_again(&self, rig: &Rig) -> Self {
-        let credentials = json!({"email": self.email, "password": PASSWORD});
-        let session = rig.edge.post("/auth/login", &credentials).expect(200).json();
+    pub fn refreshed(&self, rig: &Rig) -> Self {
+        let session = rig.edge.post("/auth/refresh", &json!({"refresh_token": self.refresh_token})).expect(200).json();
         let text = |name: &str| session[name].as_str().unwrap().to_owned();
         let client = rig.edge.bearer(&text("access_token"));
         Self { id: self.id.clone(), email: self.email.clone(), refresh_token: text("refresh_token"), client }
@@ -83,7 +82,7 @@ fn a_new_organization_is_its_founders(rig: &Rig) {
     let members = founder.client.get(&format!("{org}/members")).expect(200).json();
     assert_eq!(members["data"][0]["email"], founder.email);
     assert!(delete(&founder.client, &org).expect(204).body.is_empty());
-    let founder = founder.signed_in_again(rig);
+    let founder = founder.refreshed(rig);
     founder.client.get(&org).expect_problem(404, "not-found");
     let personal = founder.client.get("/auth/orgs").expect(200).json()["data"][0]["id"].clone();
     delete(&founder.client, &format!("/auth/orgs/{}", personal.as_str().unwrap())).expect_problem(409, "conflict");
@@ -235,7 +234,7 @@ fn roles_change_within_ones_own_permissions(rig: &Rig) {
     change(&admin, &owner, "viewer").expect_problem(403, "permission-denied");
     assert_eq!(pointer(&change(&owner, &developer, "king").expect_problem(422, "unprocessable")), "/role");
     delete(&admin.client, &format!("{org}/members/{}", developer.id)).expect(204);
-    developer.signed_in_again(rig).client.get(&org).expect_problem(404, "not-found");
+    developer.refreshed(rig).client.get(&org).expect_problem(404, "not-found");
     change(&owner, &developer, "viewer").expect_problem(404, "not-found");
 }
 
@@ -250,10 +249,10 @@ fn the_last_owner_stays_until_somebody_else_is_owner(rig: &Rig) {
     let transfer = |by: &Person, to: &Person| by.client.post(&format!("{org}/transfer"), &json!({"user_id": to.id}));
     transfer(&heir, &heir).expect_problem(403, "permission-denied");
     assert_eq!(transfer(&owner, &heir).expect(200).json()["owner_id"], heir.id);
-    let (owner, heir) = (owner.signed_in_again(rig), heir.signed_in_again(rig));
+    let (owner, heir) = (owner.refreshed(rig), heir.refreshed(rig));
     assert_eq!(owner.client.get(&org).expect(200).json()["role"], "admin");
     leave(&owner).expect(204);
-    owner.signed_in_again(rig).client.get(&org).expect_problem(404, "not-found");
+    owner.refreshed(rig).client.get(&org).expect_problem(404, "not-found");
     leave(&heir).expect_problem(409, "conflict");
 }
 
@@ -282,7 +281,7 @@ fn further_roles_are_made_given_and_taken(rig: &Rig) {
     let of_another = format!("{}/roles/{role}", organization(&owner));
     delete(&owner.client, &of_another).expect_problem(404, "not-found");
     delete(&admin.client, &assigned).expect(204);
-    viewer.signed_in_again(rig).client.get(&audit).expect(403);
+    viewer.refreshed(rig).client.get(&audit).expect(403);
     delete(&admin.client, &assigned).expect_problem(404, "not-found");
     delete(&admin.client, &format!("{roles}/{role}")).expect(204);
 }
