@@ -75,10 +75,8 @@ impl Turn {
     }
 }
 
-fn rows(target: &Target, turns: &[Turn]) -> Vec<Identity> {
-    let callers: [(&str, fn(&Turn) -> f64); 3] =
-        [(SEEN, |turn| turn.seen), (FIRST_SIGHT, |turn| turn.first_sight), (API_KEY, |turn| turn.api_key)];
-    let row = |(caller, cpu): (&'static str, fn(&Turn) -> f64)| Identity {
+fn rows(target: &Target, turns: &[Turn]) -> [Identity; 3] {
+    let row = |caller, cpu: fn(&Turn) -> f64| Identity {
         target: target.name.clone(),
         caller,
         requests: REQUESTS * turns.len(),
@@ -86,7 +84,7 @@ fn rows(target: &Target, turns: &[Turn]) -> Vec<Identity> {
         cpu_us: median(turns.iter().map(cpu).collect()),
         added_us: median(turns.iter().map(|turn| cpu(turn) - turn.trivial).collect()),
     };
-    callers.map(row).into()
+    [row(SEEN, |turn| turn.seen), row(FIRST_SIGHT, |turn| turn.first_sight), row(API_KEY, |turn| turn.api_key)]
 }
 
 /// CPU time per request in microseconds, one request for each credential.

@@ -103,7 +103,7 @@ fn identity_cells(row: &Identity) -> [String; 7] {
         row.requests.to_string(),
         format!("{:.0}", row.trivial_us),
         format!("{:.0}", row.cpu_us),
-        format!("{:.0}", row.added_us),
+        format!("{:.1}", row.added_us),
         limit.map(|limit| verdict(row.added_us, limit)).unwrap_or_default(),
     ]
 }

@@ -80,7 +80,7 @@ fn headers() -> Vec<Item> {
         r#"{"alg":"ES256","kid":"k","typ":"logout+jwt"}"#,
         r#"{"alg":"ES256","kid":"k"} {}"#,
         r#"{"alg":"ES256","kid":"k",}"#,
-        r#"{'alg':'ES256','kid':'k'}"#,
+        "{'alg':'ES256','kid':'k'}",
         r#"["ES256","k"]"#,
         "\u{feff}{\"alg\":\"ES256\",\"kid\":\"k\"}",
     ]
