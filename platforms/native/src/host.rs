@@ -10,6 +10,7 @@ use crate::http_client::HyperClient;
 use crate::key_value::MemoryKeyValue;
 use crate::ledger::MutexLedger;
 use crate::variables::ProcessEnvironment;
+use crate::verifier::Verifier;
 
 /// One of each capability, living as long as the process.
 pub struct Host {
@@ -37,7 +38,7 @@ impl Host {
             cache: Arc::new(MemoryKeyValue::default()),
             ledger: Arc::new(MutexLedger::new(clock)),
             background: Arc::new(background.clone()),
-            signatures: Arc::new(signature::PureRust),
+            signatures: Arc::new(Verifier),
             signer: Arc::new(signature::PureRustSigner),
         };
         Ok(Self { context, background })

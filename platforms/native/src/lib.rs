@@ -18,6 +18,7 @@ mod ledger;
 mod request_body;
 mod server;
 mod variables;
+mod verifier;
 
 pub use config::Config;
 pub use cores::{serve, single_threaded};
