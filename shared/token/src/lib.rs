@@ -55,5 +55,5 @@ pub use reason::Reason;
 pub use refusal::Refusal;
 pub use service::Service;
 pub use service_keys::ServiceKeys;
-pub use sessions::{Begun, Device, Held, SessionConfig, SessionKey, Sessions};
+pub use sessions::{Begun, Device, SessionConfig, SessionKey, Sessions};
 pub use signing_keys::SigningKeys;

@@ -24,7 +24,7 @@ use supabase::{
 };
 
 use self::id::{Digest, SessionId};
-use self::record::{Claimed, Found, Replaced};
+use self::record::{Claimed, Found, Held, Replaced};
 use crate::api_key::hex;
 use crate::expiring_map::ExpiringMap;
 use crate::remote_keys::later;
@@ -32,7 +32,6 @@ use crate::{Reason, Refusal};
 
 pub(crate) use self::cookie::NAME as COOKIE;
 pub use self::key::SessionKey;
-pub use self::record::Held;
 
 /// How long a session that was ended elsewhere may still be let in.
 const KNOWN_FOR: Duration = Duration::from_secs(10);
@@ -150,8 +149,7 @@ impl Sessions {
         Ok(self.begun(&id, expires_at, context))
     }
 
-    /// The access token behind the cookie's `value`, valid for a while yet. With `anew` in any case another one than
-    /// `stale`.
+    /// The tokens behind the cookie's `value`, the access token valid for a while yet, and another one than `stale`.
     pub(crate) async fn access_token(
         &self,
         value: &str,
@@ -204,16 +202,16 @@ impl Sessions {
         Ok(self.begun(&next, held.expires_at, context))
     }
 
-    /// Ends the session, whatever becomes of its tokens, which are returned; `None` if there is none.
-    pub async fn end(&self, value: &str, context: &Context) -> Result<Option<Arc<Held>>, Refusal> {
-        let Some(id) = SessionId::parse(value) else { return Ok(None) };
+    /// Ends the session here, whatever becomes of its tokens; tells whether there was one.
+    pub async fn end(&self, value: &str, context: &Context) -> Result<bool, Refusal> {
+        let Some(id) = SessionId::parse(value) else { return Ok(false) };
         let digest = id.digest();
         let held = match self.find(&digest, context).await {
-            Err(Refusal::Invalid(_)) => return Ok(None),
+            Err(Refusal::Invalid(_)) => return Ok(false),
             found => found?,
         };
         self.revoke(&held, &digest, context).await?;
-        Ok(Some(held))
+        Ok(true)
     }
 
     /// The value of `Set-Cookie` that takes the cookie away.

@@ -52,7 +52,7 @@ struct Tokens<'a> {
 }
 
 /// A session with its tokens.
-pub struct Held {
+pub(crate) struct Held {
     pub(super) id: Uuid,
     pub(super) version: u32,
     /// When the session ends.
@@ -96,13 +96,8 @@ impl Held {
         Some(Self { id, version, expires_at, access_token, token_ends, plain: plain.into() })
     }
 
-    /// The session's id, which its owner may see.
-    pub fn id(&self) -> Uuid {
-        self.id
-    }
-
     /// The access token.
-    pub fn access_token(&self) -> &str {
+    pub(crate) fn access_token(&self) -> &str {
         self.access_token.expose_secret()
     }
 
