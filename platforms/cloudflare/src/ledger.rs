@@ -1,5 +1,6 @@
 use async_trait::async_trait;
 use platform::StoreError;
+use quota::account::{Operation, Outcome};
 use quota::{Decision, Take};
 
 use crate::host;
@@ -19,5 +20,9 @@ impl platform::Ledger for Ledger {
             Outcome::Failed(reason) => Err(StoreError::Unavailable(format!("the ledger: {reason}"))),
             _ => Err(StoreError::Unavailable("the ledger gave no answer".into())),
         }
+    }
+
+    async fn apply(&self, _: &str, _: &[Operation]) -> Result<Vec<Outcome>, StoreError> {
+        Err(StoreError::Refused("accounts come with the next change".into()))
     }
 }

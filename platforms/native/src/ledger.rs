@@ -3,12 +3,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use platform::{Clock, Ledger, StoreError};
+use quota::account::{Account, Operation, Outcome};
 use quota::{Decision, State, Take};
 
 /// The ledger behind a mutex: exact within the process, forgotten with it.
 pub(crate) struct MutexLedger {
     clock: Arc<dyn Clock>,
     shards: Mutex<Shards>,
+    accounts: Mutex<HashMap<String, Account>>,
 }
 
 struct Shards {
@@ -22,7 +24,11 @@ const MAX_SHARDS: usize = 1_000_000;
 
 impl MutexLedger {
     pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, shards: Mutex::new(Shards { states: HashMap::new(), sweep_at: FIRST_SWEEP }) }
+        Self {
+            clock,
+            shards: Mutex::new(Shards { states: HashMap::new(), sweep_at: FIRST_SWEEP }),
+            accounts: Mutex::default(),
+        }
     }
 }
 
@@ -52,6 +58,13 @@ impl Ledger for MutexLedger {
     async fn take(&self, shard: &str, takes: &[Take]) -> Result<Decision, StoreError> {
         let now = u64::try_from(self.clock.now().as_nanosecond()).unwrap_or(0);
         self.shards.lock().unwrap_or_else(PoisonError::into_inner).take(now, shard, takes)
+    }
+
+    async fn apply(&self, account: &str, operations: &[Operation]) -> Result<Vec<Outcome>, StoreError> {
+        let now = u64::try_from(self.clock.now().as_nanosecond()).unwrap_or(0);
+        let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+        let account = accounts.entry(account.to_owned()).or_default();
+        Ok(operations.iter().map(|operation| account.apply(now, operation)).collect())
     }
 }
 

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use platform::{
     KeyValue, Ledger, PrivateKey, PublicKey, SignatureVerifier, Signer, SignerError, StoreError, VerifierError,
 };
+use quota::account::{Operation, Outcome};
 use quota::{Decision, Take};
 
 /// What a component has not been granted: a cache that is always empty, a ledger, a verifier and a signer that fail.
@@ -28,6 +29,10 @@ impl KeyValue for Absent {
 #[async_trait]
 impl Ledger for Absent {
     async fn take(&self, _: &str, _: &[Take]) -> Result<Decision, StoreError> {
+        Err(StoreError::Refused("this component has no ledger".into()))
+    }
+
+    async fn apply(&self, _: &str, _: &[Operation]) -> Result<Vec<Outcome>, StoreError> {
         Err(StoreError::Refused("this component has no ledger".into()))
     }
 }

@@ -2,6 +2,7 @@ use std::sync::OnceLock;
 
 use async_trait::async_trait;
 use platform::{Context, StoreError};
+use quota::account::{Operation, Outcome};
 use quota::{Decision, Take};
 use serde_json::json;
 use supabase::{Error, Identity, Supabase, TAKE_FROM_LIMITS};
@@ -35,6 +36,10 @@ impl platform::Ledger for Ledger {
         let supabase = self.supabase().await?;
         // As the edge: whoever is counted must not count.
         supabase.rpc(&self.context, TAKE_FROM_LIMITS, &payload, Identity::Service).await.map_err(failed)
+    }
+
+    async fn apply(&self, _: &str, _: &[Operation]) -> Result<Vec<Outcome>, StoreError> {
+        Err(StoreError::Refused("accounts come with the next change".into()))
     }
 }
 

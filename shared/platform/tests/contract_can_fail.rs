@@ -12,6 +12,7 @@ use platform::{
     Background, Body, BoxFuture, Clock, Context, Entropy, HttpClient, KeyValue, Ledger, PrivateKey, PublicKey, Request,
     Response, SendError, SignatureVerifier, Signer, SignerError, StoreError, Timestamp, VerifierError, contract,
 };
+use quota::account::{self, Operation, Outcome};
 use quota::{Decision, Standing, Take};
 
 /// Answers everything at once, keeps nothing, refuses nobody and stands still.
@@ -63,6 +64,11 @@ impl Ledger for Worthless {
             retry_after: Some(0),
         };
         Ok(Decision { allowed: true, standings: takes.iter().map(standing).collect() })
+    }
+
+    async fn apply(&self, _: &str, operations: &[Operation]) -> Result<Vec<Outcome>, StoreError> {
+        let allowed = account::Decision { allowed: true, standings: Vec::new() };
+        Ok(operations.iter().map(|_| Outcome::Decided(allowed.clone())).collect())
     }
 }
 
@@ -121,7 +127,10 @@ fn each_adapter_is_judged_by_itself() {
             "no two random buffers are alike, whatever their length",
             "of 1,000 takes at once exactly the limit passes",
             "all policies are taken or none",
-            "shards are apart"
+            "shards are apart",
+            "of 1,000 calls at once as many begin as a budget allows",
+            "what a call held comes back, once",
+            "an account keeps rules, and what was spent",
         ]
     );
 }

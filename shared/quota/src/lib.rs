@@ -1,7 +1,14 @@
 //! Rate limits as a pure function over a serialisable state: GCRA (ITU-T I.371) in integer nanoseconds.
 //!
+//! [`State`] holds rates alone, for whoever is not known yet; [`account::Account`] what an organization may use and
+//! spend.
+//!
 //! A host keeps one [`State`] per shard and lets one caller at a time change it. All policies of a call are taken
 //! together or none is.
+
+pub mod account;
+#[cfg(feature = "samples")]
+pub mod samples;
 
 use std::collections::BTreeMap;
 

@@ -2,6 +2,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use quota::account::{Account, Operation, Outcome};
 use quota::{Decision, State, Take};
 
 use crate::{Ledger, StoreError, fakes::ManualClock};
@@ -11,6 +12,8 @@ use crate::{Ledger, StoreError, fakes::ManualClock};
 pub struct MemoryLedger {
     clock: ManualClock,
     shards: Arc<Mutex<HashMap<String, State>>>,
+    accounts: Arc<Mutex<HashMap<String, Account>>>,
+    ended: Arc<Mutex<Vec<String>>>,
     failure: Arc<Mutex<Option<StoreError>>>,
 }
 
@@ -18,6 +21,19 @@ impl MemoryLedger {
     /// An untouched ledger that decides by `clock`.
     pub fn new(clock: ManualClock) -> Self {
         Self { clock, ..Self::default() }
+    }
+
+    /// The rows of calls that have ended, in their order.
+    pub fn ended(&self) -> Vec<String> {
+        self.ended.lock().unwrap().clone()
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.clock.now().as_nanosecond()).unwrap_or(0)
+    }
+
+    fn fail(&self) -> Result<(), StoreError> {
+        self.failure.lock().unwrap().clone().map_or(Ok(()), Err)
     }
 
     /// From now on every call fails with `error`; `None` heals the ledger.
@@ -29,11 +45,17 @@ impl MemoryLedger {
 #[async_trait]
 impl Ledger for MemoryLedger {
     async fn take(&self, shard: &str, takes: &[Take]) -> Result<Decision, StoreError> {
-        if let Some(error) = self.failure.lock().unwrap().clone() {
-            return Err(error);
-        }
-        let now = u64::try_from(self.clock.now().as_nanosecond()).unwrap_or(0);
-        Ok(self.shards.lock().unwrap().entry(shard.to_owned()).or_default().take(now, takes))
+        self.fail()?;
+        Ok(self.shards.lock().unwrap().entry(shard.to_owned()).or_default().take(self.now(), takes))
+    }
+
+    async fn apply(&self, account: &str, operations: &[Operation]) -> Result<Vec<Outcome>, StoreError> {
+        self.fail()?;
+        let mut accounts = self.accounts.lock().unwrap();
+        let account = accounts.entry(account.to_owned()).or_default();
+        let outcomes = operations.iter().map(|operation| account.apply(self.now(), operation)).collect();
+        self.ended.lock().unwrap().extend(account.changes().ended.into_values());
+        Ok(outcomes)
     }
 }
 

@@ -1,0 +1,145 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::counter::Counter;
+use super::{Account, Call, Share, Stage};
+
+/// What has changed in an account since it was last asked, for whoever keeps it: texts by name, `None` where something
+/// is to be forgotten.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Must be kept before the operation is answered: money, calls and rules.
+    pub binding: BTreeMap<String, Option<String>>,
+    /// May be kept a little later: rates. Who forgets them grants that much again.
+    pub fleeting: BTreeMap<String, Option<String>>,
+    /// Rows for the accounts: of calls that have ended, by call.
+    pub ended: BTreeMap<String, String>,
+}
+
+/// One kept text, as it is read back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// Its name.
+    pub name: String,
+    /// What was kept under it.
+    pub text: String,
+}
+
+/// The names of what has changed.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Changed {
+    counters: BTreeSet<String>,
+    calls: BTreeSet<String>,
+    subjects: BTreeSet<String>,
+    ended: BTreeMap<String, String>,
+}
+
+const CALL: &str = "call ";
+const COUNTER: &str = "counter ";
+const RULES: &str = "rules ";
+const SEEN: &str = "seen";
+
+impl Changed {
+    pub(super) fn counter(&mut self, name: &str) {
+        insert(&mut self.counters, name);
+    }
+
+    pub(super) fn call(&mut self, id: &str) {
+        insert(&mut self.calls, id);
+    }
+
+    pub(super) fn rules(&mut self, subject: &str) {
+        insert(&mut self.subjects, subject);
+    }
+
+    pub(super) fn ended(&mut self, id: &str, record: Option<&str>) {
+        if let Some(record) = record {
+            self.ended.insert(id.to_owned(), record.to_owned());
+        }
+    }
+}
+
+impl Account {
+    /// What has changed since the last time.
+    pub fn changes(&mut self) -> Changes {
+        let Changed { counters, calls, subjects, ended } = std::mem::take(&mut self.changed);
+        let mut changes = Changes { ended, ..Changes::default() };
+        for name in counters {
+            let counter = self.counters.get(&name);
+            let name = format!("{COUNTER}{name}");
+            match counter {
+                Some(Counter::Budget { .. }) => changes.binding.insert(name, counter.and_then(text)),
+                Some(Counter::Rate { .. }) | None => changes.fleeting.insert(name, counter.and_then(text)),
+                Some(Counter::Open { .. }) => None, // known from the calls
+            };
+        }
+        let calls = calls.iter().map(|id| (format!("{CALL}{id}"), self.calls.get(id).and_then(text)));
+        changes.binding.extend(calls);
+        let rules = subjects.iter().map(|name| (format!("{RULES}{name}"), self.rules.get(name).and_then(text)));
+        changes.binding.extend(rules);
+        changes.fleeting.insert(SEEN.to_owned(), Some(self.seen.to_string()));
+        changes
+    }
+
+    /// An account as it was kept. Texts that cannot be read are handed back.
+    pub fn load(records: impl IntoIterator<Item = Record>) -> (Self, Vec<Record>) {
+        let (mut account, mut unread) = (Self::default(), Vec::new());
+        for record in records {
+            if account.read(&record).is_none() {
+                unread.push(record);
+            }
+        }
+        account.hold_again();
+        (account, unread)
+    }
+
+    /// All of it, for comparison: without what is idle at `now`.
+    pub fn view(&self, now: u64) -> Value {
+        let counters = self.counters.iter().filter(|(_, counter)| !counter.is_idle(now));
+        let counters: BTreeMap<_, _> = counters.map(|(name, counter)| (name, counter.view())).collect();
+        let calls = self.calls.iter().map(|(id, call)| (id, json!({"stage": call.stage, "due": call.due})));
+        let calls: BTreeMap<_, _> = calls.collect();
+        json!({"rules": self.rules, "counters": counters, "calls": calls})
+    }
+
+    fn read(&mut self, record: &Record) -> Option<()> {
+        let Record { name, text } = record;
+        if let Some(id) = name.strip_prefix(CALL) {
+            let call: Call = serde_json::from_str(text).ok()?;
+            self.due.insert((call.due, id.to_owned()));
+            self.calls.insert(id.to_owned(), call);
+        } else if let Some(counter) = name.strip_prefix(COUNTER) {
+            self.counters.insert(counter.to_owned(), serde_json::from_str(text).ok()?);
+        } else if let Some(subject) = name.strip_prefix(RULES) {
+            self.rules.insert(subject.to_owned(), serde_json::from_str(text).ok()?);
+        } else if name == SEEN {
+            self.seen = text.parse().ok()?;
+        } else {
+            return None;
+        }
+        Some(())
+    }
+
+    /// What open calls hold is known from them alone.
+    fn hold_again(&mut self) {
+        for call in self.calls.values().filter(|call| call.stage == Stage::Open) {
+            for Share { counter: name, reserved, hold, .. } in &call.shares {
+                let counter = self.counters.entry(name.clone()).or_insert_with(|| Counter::of(hold, 0));
+                counter.hold(hold, *reserved);
+            }
+        }
+    }
+}
+
+/// Without an allocation where it is there already.
+fn insert(names: &mut BTreeSet<String>, name: &str) {
+    if !names.contains(name) {
+        names.insert(name.to_owned());
+    }
+}
+
+fn text<T: Serialize + ?Sized>(value: &T) -> Option<String> {
+    serde_json::to_string(value).ok() // numbers, texts and lists: it cannot fail
+}
