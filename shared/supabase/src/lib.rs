@@ -13,6 +13,7 @@ mod rpc;
 mod session;
 mod storage;
 mod storage_error;
+mod usage;
 
 pub use auth::{Auth, LogoutScope};
 pub use auth_error::AuthError;
