@@ -39,6 +39,8 @@ pub(crate) struct Route {
     input_nano_usd: Option<u64>,
     output_nano_usd: Option<u64>,
     cached_input_nano_usd: Option<u64>,
+    /// The longest answer of the model, in tokens.
+    pub(crate) max_output_tokens: Option<u64>,
 }
 
 /// Every alias, by name.

@@ -40,11 +40,14 @@ pub(crate) async fn create(
     let completion = CompletionRequest::parse(body)?;
     let models = proxy.catalog.models(context).await?;
     let (provider, route) = choose(&proxy.config, &models, &completion.model)?;
-    let mut outbound = outbound(&completion, provider, route, &payer.request)?;
+    let call = Call::begin(proxy, payer, &completion, provider.name, route, context).await?;
+    let mut outbound = match outbound(&completion, provider, route, call.request_id()) {
+        Ok(outbound) => outbound,
+        Err(problem) => return Err(fail(call, Status::UpstreamError, problem)),
+    };
     if let Some(trace) = parts.extensions.get::<TraceContext>() {
         outbound.headers_mut().insert(TRACEPARENT, trace.child(&*context.entropy).header_value());
     }
-    let call = Call::start(payer, &completion, provider.name, route, &proxy.recorder, context);
     let limits = proxy.config.timeouts;
 
     let head_limit = if completion.stream { limits.headers } else { limits.answer };
@@ -196,7 +199,10 @@ async fn refuse(
 fn fail(mut call: Call, status: Status, problem: Problem) -> Problem {
     call.http_status = Some(problem.kind().status);
     call.settle(status);
-    problem
+    let mut fields = HeaderMap::new();
+    limits::describe(&call.standings, &mut fields);
+    let fields = fields.iter().map(|(name, value)| (name.clone(), value.to_str().unwrap_or_default()));
+    fields.fold(problem, |problem, (name, value)| problem.header(name, value))
 }
 
 fn respond(headers: HeaderMap, body: Body) -> platform::Response {

@@ -26,8 +26,12 @@ pub(crate) struct CompletionRequest {
     pub(crate) stream: bool,
     /// Whether the caller itself asked for the stream's usage chunk.
     pub(crate) wants_usage: bool,
-    /// How much text the model reads, for an estimate of the tokens.
+    /// How much text the model reads: no tokenizer makes more tokens of it than it has bytes.
     pub(crate) text_bytes: u64,
+    /// How long each answer may become in tokens, if the caller says so.
+    pub(crate) max_tokens: Option<u64>,
+    /// How many answers are wanted.
+    pub(crate) choices: u64,
     body: Bytes,
     model_at: Range<usize>,
     usage_edit: Option<Edit>,
@@ -55,7 +59,9 @@ impl CompletionRequest {
         let (wants_usage, usage_edit) = usage_edit(text, &members, stream)?;
         let prompt = PROMPT.iter().filter_map(|name| members.get(name));
         let text_bytes = prompt.map(|raw| Measure::of(raw.get().as_bytes()).text_bytes).sum();
-        Ok(Self { model, stream, wants_usage, text_bytes, body, model_at, usage_edit })
+        let max_tokens = ["max_completion_tokens", "max_tokens"].iter().find_map(|name| count(members.get(name)));
+        let choices = count(members.get("n")).unwrap_or(1).max(1);
+        Ok(Self { model, stream, wants_usage, text_bytes, max_tokens, choices, body, model_at, usage_edit })
     }
 
     /// The body for a provider that knows the model as `model`. In a stream it is asked for usage; otherwise every byte
@@ -129,6 +135,11 @@ fn flag(raw: Option<&RawValue>, pointer: &str) -> Result<bool, Problem> {
         None | Some("false" | "null") => Ok(false),
         Some(_) => Err(invalid(pointer, "must be true or false")),
     }
+}
+
+/// A count, if it is one; what else is written there the provider judges.
+fn count(raw: Option<&RawValue>) -> Option<u64> {
+    raw?.get().parse().ok()
 }
 
 fn invalid(pointer: &str, detail: &str) -> Problem {

@@ -7,9 +7,9 @@
 //! - `GET /v1/usage`: what was used.
 //!
 //! One file per step, in the order of a call: `completion` reads the request (`completion_request`), finds a route
-//! (`catalog`), starts a `call`, sends, and passes the answer on, in one piece or through a `relay` that frames (`sse`)
-//! and watches (`chunk`, `observation`) it. However it ends (`ending`, `refusal`), the call leaves its event
-//! (`usage_event`, `tokens`) to the `recorder`.
+//! (`catalog`), begins a `call` by reserving what it could come to (`worst_case`), sends, and passes the answer on, in
+//! one piece or through a `relay` that frames (`sse`) and watches (`chunk`, `observation`) it. However it ends (`ending`,
+//! `refusal`), the call leaves its event (`usage_event`, `tokens`) to the `settlements`.
 
 mod answer_headers;
 mod call;
@@ -23,13 +23,14 @@ mod error_words;
 mod measure;
 mod models;
 mod observation;
-mod recorder;
 mod refusal;
 mod relay;
+mod settlements;
 mod sse;
 mod tokens;
 mod usage;
 mod usage_event;
+mod worst_case;
 
 #[cfg(test)]
 mod tests;
@@ -39,6 +40,7 @@ use std::sync::Arc;
 use audit::Origin;
 use front_door::Function;
 use http::Method;
+use limits::{Availability, Member};
 use platform::{Configuration, Context, Request, Response};
 use problem::{Problem, kinds};
 use secrecy::SecretString;
@@ -48,16 +50,18 @@ use token::{Authenticator, Sent};
 
 use crate::call::Payer;
 use crate::catalog::Catalog;
-use crate::recorder::Recorder;
+use crate::settlements::Settlements;
 
 pub use config::Config;
 
-/// The proxy, loaded once per instance: it keeps the catalog of models and the usage events not yet written.
+/// The proxy, loaded once per instance: it keeps the catalog of models and the ends of calls not yet settled.
 pub struct LlmProxy {
     config: Config,
+    limits: limits::Config,
+    availability: Availability,
     supabase: Supabase,
     catalog: Arc<Catalog>,
-    recorder: Arc<Recorder>,
+    settlements: Arc<Settlements>,
     audit: Arc<audit::Recorder>,
     authenticator: Arc<Authenticator>,
 }
@@ -79,7 +83,9 @@ impl Function for LlmProxy {
         let token = token::Config::read(read).await;
         let supabase = supabase::Config::read(read).await;
         let config = Config::read(read).await;
-        Some(Self::new(config?, Supabase::new(supabase?), Arc::new(Authenticator::new(token?))))
+        let limits = limits::Config::read(read).await;
+        let authenticator = Arc::new(Authenticator::new(token?));
+        Some(Self::new(config?, limits?, Supabase::new(supabase?), authenticator))
     }
 
     async fn answer(&self, request: Request, context: &Context) -> Result<Response, Problem> {
@@ -96,11 +102,12 @@ impl Function for LlmProxy {
 
 impl LlmProxy {
     /// A proxy that has called nobody yet, for callers that `authenticator` knows.
-    pub fn new(config: Config, supabase: Supabase, authenticator: Arc<Authenticator>) -> Self {
+    pub fn new(config: Config, limits: limits::Config, supabase: Supabase, authenticator: Arc<Authenticator>) -> Self {
         let catalog = Catalog::new(supabase.clone());
-        let recorder = Recorder::new(supabase.clone(), recorder::LIMITS);
+        let settlements = Settlements::new(supabase.clone(), settlements::LIMITS);
         let audit = audit::Recorder::new(supabase.clone());
-        Self { config, supabase, catalog, recorder, audit, authenticator }
+        let availability = Availability::default();
+        Self { config, limits, availability, supabase, catalog, settlements, audit, authenticator }
     }
 
     /// Answers a request to one of the routes above for an authenticated caller. The scopes are `llm` and, for the
@@ -110,18 +117,17 @@ impl LlmProxy {
         caller.require_scope(if reads_usage { "usage:read" } else { "llm" })?;
         let request_id = request.extensions().get::<RequestId>().cloned();
         let payer = Payer {
-            user: caller.principal.user_id,
-            org: caller.principal.org_id,
-            key: caller.principal.key_id,
+            member: Member::from(&*caller.principal),
             request: request_id.unwrap_or_else(|| RequestId::new(context)),
         };
         let user_token = if reads_usage { Some(caller.user_token(context).await?) } else { None };
         self.route(request, Caller { payer, user_token }, context).await
     }
 
-    /// Writes the usage and audit events that a database which was away has left behind. For the scheduled trigger.
+    /// Settles calls and writes audit events that a ledger or database which was away has left behind. For the
+    /// scheduled trigger.
     pub async fn flush(&self, context: &Context) {
-        self.recorder.write(context).await;
+        self.settlements.write(context).await;
         self.audit.write(context).await;
     }
 

@@ -1,6 +1,7 @@
 //! The proxy from the outside, on a host that does only what a test wrote down.
 
 mod accounts;
+mod budgets;
 mod callers;
 mod catalog;
 mod json_answers;
@@ -40,8 +41,8 @@ struct Database {
     /// What fails instead of answering, first come first served.
     failures: Vec<u16>,
     unreachable: bool,
-    recorded: Vec<Vec<Value>>,
-    refused: Value,
+    /// Rows that were written without the ledger.
+    recorded: Vec<Value>,
 }
 
 impl Scene {
@@ -62,13 +63,13 @@ impl Scene {
         let supabase = Supabase::new(host.block_on(supabase::Config::load(&host.variables)).unwrap());
         let config = host.block_on(Config::read(&mut platform::Configuration::of(&host.variables))).unwrap();
         let token = host.block_on(token::Config::load(&host.variables)).unwrap();
-        let proxy = LlmProxy::new(config, supabase, Arc::new(Authenticator::new(token)));
+        let limits = host.block_on(limits::Config::read(&mut platform::Configuration::of(&host.variables))).unwrap();
+        let proxy = LlmProxy::new(config, limits, supabase, Arc::new(Authenticator::new(token)));
         let database = Arc::new(Mutex::new(Database {
             models: models(),
             failures: Vec::new(),
             unreachable: false,
             recorded: Vec::new(),
-            refused: json!([]),
         }));
         Self { host, proxy, database }
     }
@@ -114,10 +115,15 @@ impl Scene {
         self.call(post(body.to_owned()))
     }
 
-    /// Runs what was to be done after the answers, and returns every usage event that the database has.
+    /// Lets the ledger answer calls that wait for it.
+    fn admit(&self) {
+        self.host.background.poll(std::task::Waker::noop());
+    }
+
+    /// Runs what was to be done after the answers, and returns every usage event that the ledger has.
     fn events(&self) -> Vec<Value> {
         self.run(self.host.background.run_all());
-        self.database.lock().unwrap().recorded.concat()
+        self.host.ledger.ended().iter().map(|event| serde_json::from_str(event).unwrap()).collect()
     }
 
     /// The only usage event.
@@ -129,6 +135,10 @@ impl Scene {
 
     fn calls_to(&self, function: &str) -> usize {
         self.host.http.requests().iter().filter(|request| request.uri.path().ends_with(function)).count()
+    }
+
+    fn sent_count(&self) -> usize {
+        self.host.http.requests().iter().filter(|request| request.uri.host() == Some("simulator.test")).count()
     }
 
     /// What was sent to the provider.
@@ -154,8 +164,8 @@ impl Database {
         let answer = match function.as_str() {
             "list_models" => self.models.clone(),
             "record_llm_usage" => {
-                self.recorded.push(arguments["payload"]["events"].as_array().unwrap().clone());
-                json!({"recorded": 1, "refused": self.refused})
+                self.recorded.extend(arguments["payload"]["events"].as_array().unwrap().clone());
+                json!({"recorded": 1})
             }
             "usage_summary" => json!({"data": [], "echo": arguments["payload"]}),
             "touch_keys" => json!({"touched": 1}),
@@ -180,7 +190,7 @@ fn models() -> Value {
 fn caller() -> Caller {
     let headers = http::HeaderMap::from_iter([(telemetry::X_REQUEST_ID, "request-1".parse().unwrap())]);
     let request = RequestId::accept(&headers, &Host::new().context());
-    let payer = Payer { user: USER, org: None, key: None, request };
+    let payer = Payer { member: Member { user: USER, org: None, key: None, tier: token::Tier::T1 }, request };
     Caller { payer, user_token: Some(SecretString::from("user.access.token")) }
 }
 

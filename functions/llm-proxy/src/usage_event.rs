@@ -35,6 +35,13 @@ pub(crate) struct UsageEvent {
     pub(crate) started_at: Timestamp,
 }
 
+impl UsageEvent {
+    /// The row for the accounts.
+    pub(crate) fn to_json(&self) -> Option<String> {
+        serde_json::to_string(self).ok() // numbers and texts: it cannot fail
+    }
+}
+
 /// How a call ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -49,6 +56,8 @@ pub(crate) enum Status {
     Truncated,
     /// One of the time limits passed.
     Timeout,
+    /// Nothing more was heard of it: the instance that handled it is gone.
+    Abandoned,
 }
 
 /// Where the token counts come from.
@@ -59,6 +68,8 @@ pub(crate) enum UsageSource {
     Provider,
     /// Counted from bytes of text.
     Estimated,
+    /// The most it could have come to.
+    Reserved,
     /// Nothing reached the caller and the failure was not its own: nothing is charged.
     None,
 }
@@ -72,6 +83,7 @@ impl Status {
             Self::UpstreamError => "upstream_error",
             Self::Truncated => "truncated",
             Self::Timeout => "timeout",
+            Self::Abandoned => "abandoned",
         }
     }
 }

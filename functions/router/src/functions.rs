@@ -21,11 +21,12 @@ impl Function for Functions {
         let token = token::Config::read(read).await;
         let supabase = supabase::Config::read(read).await;
         let llm = llm_proxy::Config::read(read).await;
+        let limits = limits::Config::read(read).await;
         let (token, supabase) = (token?, Supabase::new(supabase?));
         let authenticator = Arc::new(Authenticator::new(token.clone()));
         Some(Self {
             auth: Auth::new(&token, supabase.clone(), Arc::clone(&authenticator)),
-            llm: LlmProxy::new(llm?, supabase.clone(), authenticator),
+            llm: LlmProxy::new(llm?, limits?, supabase.clone(), authenticator),
             ops: Ops::new(supabase),
         })
     }

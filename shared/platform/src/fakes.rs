@@ -64,7 +64,7 @@ pub struct Host {
     pub cache: MemoryKeyValue,
     /// Decides by `clock`.
     pub ledger: MemoryLedger,
-    /// Keeps tasks until the test runs them.
+    /// Keeps tasks until the test runs them, or waits for something that they do.
     pub background: QueuedBackground,
     /// Accepts every signature until told otherwise.
     pub signatures: ScriptedVerifier,
@@ -112,10 +112,14 @@ impl Host {
         }
     }
 
-    /// Runs `future` to its end. When it only waits for time, the clock moves on to the next sleeper by itself; when it
-    /// waits for something that can no longer come, the test fails.
+    /// Runs `future` to its end. When it cannot go on by itself, waiting background tasks do as much as they can; when
+    /// it only waits for time, the clock moves on to the next sleeper by itself; when it waits for something that can no
+    /// longer come, the test fails.
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
-        executor::run(future, || self.clock.advance_to_next_sleeper())
+        executor::run(future, |waker, is_woken| {
+            self.background.poll(waker);
+            is_woken() || self.clock.advance_to_next_sleeper()
+        })
     }
 }
 

@@ -3,7 +3,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::{Response, StatusCode};
 use serde_json::{Map, Value, json};
 
-use crate::{Parts, Problem};
+use crate::{Kind, Parts, Problem, kinds};
 
 /// The shape of an error's body, which the route decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +53,7 @@ fn problem_json(problem: &Parts, request_id: &str) -> Value {
 pub(crate) fn openai_error(problem: &Parts) -> Value {
     json!({"error": {
         "message": problem.message(),
-        "type": openai_type(problem.kind.status),
+        "type": openai_type(problem.kind),
         "param": problem.violations.first().map(|violation| openai_param(&violation.pointer)),
         "code": problem.kind.code(),
     }})
@@ -72,10 +72,11 @@ fn openai_param(pointer: &str) -> String {
     param
 }
 
-fn openai_type(status: u16) -> &'static str {
-    match status {
+fn openai_type(kind: &Kind) -> &'static str {
+    match kind.status {
         401 => "authentication_error",
         403 => "permission_error",
+        429 if kind == kinds::BUDGET_EXCEEDED => "insufficient_quota",
         429 => "rate_limit_error",
         400..=499 => "invalid_request_error",
         _ => "server_error",

@@ -33,6 +33,8 @@ registry! {
         "Send one JSON document in UTF-8; the detail names the place where reading stopped.";
     INVALID_REQUEST = 400 "invalid-request" "A value in the request is not allowed"
         "Change the places listed in `errors`.";
+    EXCEEDS_LIMIT = 400 "exceeds-limit" "The request could come to more than a limit ever allows"
+        "Ask for less, or have the limit raised.";
     UNSUPPORTED_GRANT_TYPE = 400 "unsupported-grant-type" "The grant type is not known here"
         "Send the grant type named in the detail.";
     INVALID_SCOPE = 400 "invalid-scope" "The subject lacks a scope that was asked for"
@@ -71,6 +73,8 @@ registry! {
         "Change what the detail names.";
     RATE_LIMITED = 429 "rate-limited" "Too many requests"
         "Wait as long as `Retry-After` says.";
+    BUDGET_EXCEEDED = 429 "insufficient-quota" "A budget is used up"
+        "Wait for its next period, or have an admin of the organization raise it.";
     INTERNAL = 500 "internal" "Something failed on our side"
         "Try again; report the request id if it stays.";
     MISCONFIGURED = 503 "misconfigured" "The edge is not configured for this"

@@ -1,90 +1,96 @@
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::*;
-use crate::recorder::{GATHER, Limits, Recorder};
-use crate::usage_event::{Status, UsageEvent, UsageSource};
+use platform::StoreError;
+use quota::account::{Amounts, Operation, Reserve};
+
+use crate::settlements::{GATHER, Limits, Settlements};
 
 const REQUEST: &str = r#"{"model":"default","messages":[1]}"#;
 const ANSWER: &str = r#"{"choices":[{"message":{"content":"Hi."},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":1}}"#;
 
-fn event(context: &Context) -> UsageEvent {
-    UsageEvent {
-        id: context.new_id(),
-        request_id: "request-1".into(),
-        user_id: USER,
-        org_id: None,
-        api_key_id: None,
-        alias: "default".into(),
-        provider: "simulator",
-        model: "sim/large".into(),
-        stream: false,
-        status: Status::Success,
-        http_status: Some(200),
-        finish_reason: None,
-        input_tokens: 1,
-        output_tokens: 1,
-        cached_input_tokens: 0,
-        usage_source: UsageSource::Provider,
-        cost_nano_usd: None,
-        latency_ms: 1,
-        time_to_first_token_ms: None,
-        attempts: 1,
-        started_at: context.clock.now(),
-    }
+const LIMITS: Limits = Limits { queue: 100, batch: 10 };
+
+/// Settlements with `count` calls that have been admitted and are over; their ids, in order.
+fn settlements(scene: &Scene, count: usize, limits: Limits) -> (Arc<Settlements>, Vec<String>) {
+    let settlements = Settlements::new(scene.proxy.supabase.clone(), limits);
+    let ids = (0..count).map(|_| end_one(scene, &settlements)).collect();
+    (settlements, ids)
 }
 
-/// A recorder with `count` events promised and kept; their ids, in order.
-fn recorder(scene: &Scene, count: usize, limits: Limits) -> (Arc<Recorder>, Vec<Value>) {
-    scene.provider_json(ANSWER);
-    let context = scene.host.context();
-    let recorder = Recorder::new(scene.proxy.supabase.clone(), limits);
-    let events: Vec<_> = (0..count).map(|_| event(&context)).collect();
-    let ids = events.iter().map(|event| json!(event.id)).collect();
-    for event in events {
-        recorder.expect(&context).send(event).unwrap();
-    }
-    (recorder, ids)
+/// Admits a call and ends it; its id.
+fn end_one(scene: &Scene, settlements: &Arc<Settlements>) -> String {
+    let (context, proxy) = (scene.host.context(), &scene.proxy);
+    let id = context.new_id().to_string();
+    let reserve = Reserve {
+        id: id.clone(),
+        subjects: Vec::new(),
+        amounts: Amounts::ONE_REQUEST,
+        expires_after: 60_000_000_000,
+        record: None,
+    };
+    let expect = |answered| settlements.expect(answered, "user:1".into(), reserve, &context);
+    let reservation = scene.run(limits::reserve(&proxy.limits, &proxy.availability, &context, expect));
+    let record = Some(json!({"id": id}).to_string());
+    let settle = Operation::Settle { id: id.clone(), actual: Amounts::ONE_REQUEST, record };
+    reservation.unwrap().end(settle);
+    id
 }
 
-fn ids(events: &[Value]) -> Vec<Value> {
-    events.iter().map(|event| event["id"].clone()).collect()
+fn ids(events: &[Value]) -> BTreeSet<String> {
+    events.iter().map(|event| event["id"].as_str().unwrap().to_owned()).collect()
 }
 
+/// How many calls were settled at a time.
 fn batches(scene: &Scene) -> Vec<usize> {
-    scene.database.lock().unwrap().recorded.iter().map(Vec::len).collect()
+    let applied = scene.host.ledger.applied();
+    let is_settle = |operation: &Operation| matches!(operation, Operation::Settle { .. });
+    applied
+        .iter()
+        .map(|(_, operations)| operations.iter().filter(|each| is_settle(each)).count())
+        .filter(|n| *n > 0)
+        .collect()
+}
+
+fn away() -> StoreError {
+    StoreError::Unavailable("the ledger is away".into())
 }
 
 #[test]
-fn events_are_written_in_batches_and_in_order() {
+fn calls_are_settled_in_batches() {
     let scene = Scene::new();
-    let (_, expected) = recorder(&scene, 7, Limits { queue: 100, batch: 3 });
-    // The first request writes its own event and what the others add while it lets them gather.
+    let (_, expected) = settlements(&scene, 7, Limits { queue: 100, batch: 3 });
+    // The first request settles its own call and what the others add while it lets them gather.
     scene.run(scene.host.background.run_all());
     assert_eq!(batches(&scene), [3, 3, 1]);
-    assert_eq!(ids(&scene.events()), expected);
+    assert_eq!(ids(&scene.events()), expected.into_iter().collect());
 }
 
 #[test]
-fn a_database_that_fails_for_a_while_gets_every_event_once() {
-    for failures in [vec![500], vec![503, 503], vec![504, 500, 502, 500, 500]] {
-        let scene = Scene::new();
-        let (_, expected) = recorder(&scene, 3, Limits { queue: 100, batch: 10 });
-        scene.database.lock().unwrap().failures = failures;
-        assert_eq!(ids(&scene.events()), expected);
-    }
-}
-
-#[test]
-fn a_database_that_stays_away_gets_the_events_later() {
+fn every_account_is_told_its_own_part() {
     let scene = Scene::new();
     scene.provider_json(ANSWER);
-    scene.call(get("https://edge.test/v1/models")).unwrap();
-    scene.database.lock().unwrap().unreachable = true;
+    for number in 1..=2 {
+        let member = Member { user: Uuid::from_u128(number), org: None, key: None, tier: token::Tier::T1 };
+        let Caller { payer, user_token } = caller();
+        let caller = Caller { payer: Payer { member, ..payer }, user_token };
+        scene.run(scene.proxy.route(post(REQUEST), caller, &scene.host.context())).unwrap();
+    }
+    assert_eq!(scene.events().len(), 2);
+    assert_eq!(batches(&scene), [1, 1]);
+}
+
+#[test]
+fn a_ledger_that_stays_away_is_told_later() {
+    let scene = Scene::new();
+    scene.provider_json(ANSWER);
     let started = scene.host.clock.now();
     scene.complete(REQUEST).unwrap();
+    scene.host.ledger.fail_with(away());
     assert_eq!(scene.events().len(), 0);
     assert!(scene.host.clock.now().duration_since(started).as_secs() < 30, "background work must end with its host");
-    scene.database.lock().unwrap().unreachable = false;
+    scene.host.ledger.fail_with(None);
     scene.run(scene.proxy.flush(&scene.host.context()));
     scene.run(scene.proxy.flush(&scene.host.context()));
     assert_eq!(scene.events().len(), 1);
@@ -95,95 +101,82 @@ fn the_next_request_takes_along_what_was_left() {
     let scene = Scene::new();
     scene.provider_json(ANSWER);
     scene.complete(REQUEST).unwrap();
-    scene.database.lock().unwrap().unreachable = true;
+    scene.host.ledger.fail_with(away());
     assert_eq!(scene.events().len(), 0);
-    scene.database.lock().unwrap().unreachable = false;
+    scene.host.ledger.fail_with(None);
     scene.complete(REQUEST).unwrap();
     assert_eq!(scene.events().len(), 2);
-    assert_eq!(batches(&scene), [2]);
+    assert_eq!(batches(&scene).last(), Some(&2));
 }
 
 #[test]
-fn a_wrong_key_is_no_reason_to_lose_or_to_repeat_anything() {
+fn a_call_that_the_ledger_has_forgotten_gets_its_row_all_the_same() {
     let scene = Scene::new();
-    let (recorder, expected) = recorder(&scene, 1, Limits { queue: 100, batch: 10 });
-    scene.database.lock().unwrap().failures = vec![401];
+    let (_, expected) = settlements(&scene, 1, LIMITS);
+    scene.provider_json(ANSWER);
+    // It expires after a minute, and is forgotten an hour later.
+    scene.host.clock.advance(Duration::from_secs(3_700));
     assert_eq!(scene.events().len(), 0);
-    assert_eq!(scene.calls_to("record_llm_usage"), 1);
-    scene.run(recorder.write(&scene.host.context()));
-    assert_eq!(ids(&scene.events()), expected);
+    assert_eq!(ids(&scene.database.lock().unwrap().recorded), expected.into_iter().collect());
 }
 
 #[test]
-fn an_event_that_the_database_refuses_does_not_hold_up_the_others() {
+fn a_full_queue_lets_go_of_the_oldest_call() {
     let scene = Scene::new();
-    let (recorder, expected) = recorder(&scene, 2, Limits { queue: 100, batch: 10 });
-    scene.database.lock().unwrap().refused = json!([{"id": expected[0], "reason": "too long"}]);
-    assert_eq!(scene.events().len(), 2);
-    scene.run(recorder.write(&scene.host.context()));
-    assert_eq!(scene.events().len(), 2);
-}
-
-#[test]
-fn a_full_queue_lets_go_of_the_oldest_event() {
-    let scene = Scene::new();
-    let (recorder, expected) = recorder(&scene, 5, Limits { queue: 3, batch: 10 });
-    scene.database.lock().unwrap().unreachable = true;
+    let (settlements, expected) = settlements(&scene, 5, Limits { queue: 3, batch: 10 });
+    scene.host.ledger.fail_with(away());
     assert_eq!(scene.events().len(), 0);
-    scene.database.lock().unwrap().unreachable = false;
-    scene.run(recorder.write(&scene.host.context()));
-    assert_eq!(ids(&scene.events()), expected[2..]);
+    scene.host.ledger.fail_with(None);
+    scene.run(settlements.write(&scene.host.context()));
+    assert_eq!(ids(&scene.events()), expected.into_iter().skip(2).collect());
 }
 
 #[test]
 fn only_one_request_writes_and_what_comes_meanwhile_goes_with_it() {
     let scene = Scene::new();
-    let (recorder, _) = recorder(&scene, 1, Limits { queue: 100, batch: 10 });
-    let context = scene.host.context();
-    let held = scene.host.http.hold();
+    let (settlements, _) = settlements(&scene, 1, LIMITS);
     let mut first = Box::pin(scene.host.background.run_all());
     assert!(futures_util::FutureExt::now_or_never(&mut first).is_none());
-    assert_eq!(scene.calls_to("record_llm_usage"), 0, "it lets events gather");
+    assert_eq!(batches(&scene), [0; 0], "it lets endings gather");
+    scene.host.ledger.hold();
     scene.host.clock.advance(GATHER);
     assert!(futures_util::FutureExt::now_or_never(&mut first).is_none());
+    scene.host.ledger.let_through();
     for _ in 0..3 {
-        recorder.expect(&context).send(event(&context)).unwrap();
+        end_one(&scene, &settlements);
     }
-    // These requests add their events and are done at once, although the first is still writing.
+    // These requests add their endings and are done at once, although the first is still writing.
     assert_eq!(futures_util::FutureExt::now_or_never(scene.host.background.run_all()), Some(()));
-    assert_eq!(scene.calls_to("record_llm_usage"), 1);
-    held.release(response(200, "application/json", r#"{"recorded":1}"#));
+    assert_eq!(batches(&scene), [1]);
     scene.run(first);
-    assert_eq!(batches(&scene), [3]);
+    assert_eq!(batches(&scene), [1, 3]);
 }
 
 #[test]
 fn a_writer_that_is_torn_down_loses_nothing() {
     let scene = Scene::new();
-    let (recorder, expected) = recorder(&scene, 1, Limits { queue: 100, batch: 10 });
-    let _held = scene.host.http.hold();
+    let (settlements, expected) = settlements(&scene, 1, LIMITS);
     let mut writing = Box::pin(scene.host.background.run_all());
     assert!(futures_util::FutureExt::now_or_never(&mut writing).is_none());
     drop(writing);
-    scene.run(recorder.write(&scene.host.context()));
-    assert_eq!(ids(&scene.events()), expected);
+    scene.run(settlements.write(&scene.host.context()));
+    assert_eq!(ids(&scene.events()), expected.into_iter().collect());
 }
 
 #[test]
 fn a_writer_that_vanishes_is_replaced_after_its_lease() {
     let scene = Scene::new();
-    let (recorder, expected) = recorder(&scene, 1, Limits { queue: 100, batch: 10 });
-    let _held = scene.host.http.hold();
+    let (settlements, expected) = settlements(&scene, 1, LIMITS);
     let mut vanished = Box::pin(scene.host.background.run_all());
     assert!(futures_util::FutureExt::now_or_never(&mut vanished).is_none());
     // Some hosts neither continue nor drop the work of a request that has ended.
     std::mem::forget(vanished);
     let context = scene.host.context();
-    assert_eq!(futures_util::FutureExt::now_or_never(recorder.write(&context)), Some(()));
+    assert_eq!(futures_util::FutureExt::now_or_never(settlements.write(&context)), Some(()));
     assert_eq!(scene.events().len(), 0);
     scene.host.clock.advance(Duration::from_secs(10));
-    scene.run(recorder.write(&context));
-    assert_eq!(ids(&scene.events()), expected);
+    scene.run(settlements.write(&context));
+    assert_eq!(ids(&scene.events()), expected.into_iter().collect());
 }
 
 #[test]
@@ -210,7 +203,7 @@ fn the_log_has_figures_and_no_word_of_prompt_answer_or_credential() {
     let subscriber = telemetry::subscriber(telemetry::Level::TRACE, move || now, write);
     tracing::subscriber::with_default(subscriber, || {
         scene.complete(r#"{"model":"default","messages":[{"role":"user","content":"purple elephants"}]}"#).unwrap();
-        scene.database.lock().unwrap().failures = vec![500];
+        scene.host.ledger.fail_with(away());
         scene.events();
     });
     let lines = lines.lock().unwrap();

@@ -175,9 +175,14 @@ fn the_head_says_what_kind_of_answer_it_is_and_who_gives_it() {
         [
             "cache-control: no-store, no-transform",
             "content-type: text/event-stream",
+            r#"ratelimit-policy: "user";q=100;w=3600"#,
+            r#"ratelimit: "user";r=99;t=36"#,
             "x-qlp-attempts: 1",
             "x-qlp-model: sim/large-0613",
             "x-qlp-provider: simulator",
+            "x-ratelimit-limit-requests: 100",
+            "x-ratelimit-remaining-requests: 99",
+            "x-ratelimit-reset-requests: 36s",
         ]
     );
 }
@@ -332,6 +337,8 @@ fn after_the_first_event_the_idle_limit_counts_from_the_start() {
     let context = scene.host.context();
     scene.call(get("https://edge.test/v1/models")).unwrap();
     let mut call = Box::pin(scene.proxy.route(post(REQUEST), caller(), &context));
+    assert!((&mut call).now_or_never().is_none());
+    scene.admit();
     assert!((&mut call).now_or_never().is_none());
     provider.send(HELLO);
     let mut stream = body(call.now_or_never().unwrap().unwrap());

@@ -1,10 +1,11 @@
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Waker};
 
 use futures_util::future::join_all;
 
 use crate::{Background, BoxFuture};
 
-/// Keeps background tasks until the test runs them.
+/// Keeps background tasks until the test runs them, or waits for something that they do.
 #[derive(Clone, Default)]
 pub struct QueuedBackground(Arc<Mutex<Vec<BoxFuture<'static, ()>>>>);
 
@@ -28,6 +29,28 @@ impl QueuedBackground {
             }
             join_all(tasks).await;
         }
+    }
+
+    /// Drops all tasks, as a host does that ends.
+    pub fn forget(&self) {
+        self.0.lock().unwrap().clear();
+    }
+
+    /// Lets every waiting task do what it can, as well as those that they spawn.
+    pub fn poll(&self, waker: &Waker) {
+        let mut waiting = Vec::new();
+        loop {
+            let tasks = std::mem::take(&mut *self.0.lock().unwrap());
+            if tasks.is_empty() {
+                break;
+            }
+            let mut context = Context::from_waker(waker);
+            waiting.extend(tasks.into_iter().filter_map(|mut task| {
+                let is_done = task.as_mut().poll(&mut context).is_ready();
+                (!is_done).then_some(task)
+            }));
+        }
+        self.0.lock().unwrap().extend(waiting);
     }
 }
 

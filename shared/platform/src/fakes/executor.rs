@@ -7,11 +7,12 @@ use std::task::{Context, Poll, Wake, Waker};
 /// Runs `future` to its end on this thread. A future that waits for something nobody will do fails the test instead of
 /// hanging it.
 pub fn block_on<F: Future>(future: F) -> F::Output {
-    run(future, || false)
+    run(future, |_, _| false)
 }
 
-/// Polls `future` while it is woken; otherwise `unblock` may make something happen and says whether it did.
-pub(super) fn run<F: Future>(future: F, mut unblock: impl FnMut() -> bool) -> F::Output {
+/// Polls `future` while it is woken; otherwise `unblock` may make something happen and says whether it did. It is given
+/// the future's waker, and can ask whether the future has been woken meanwhile.
+pub(super) fn run<F: Future>(future: F, mut unblock: impl FnMut(&Waker, &dyn Fn() -> bool) -> bool) -> F::Output {
     let woken = Arc::new(Flag(AtomicBool::new(true)));
     let waker = Waker::from(Arc::clone(&woken));
     let mut future = pin!(future);
@@ -21,7 +22,8 @@ pub(super) fn run<F: Future>(future: F, mut unblock: impl FnMut() -> bool) -> F:
                 return output;
             }
         }
-        assert!(unblock(), "the future waits for something that never comes");
+        let is_woken = || woken.0.load(Ordering::Acquire);
+        assert!(unblock(&waker, &is_woken), "the future waits for something that never comes");
     }
 }
 

@@ -1,5 +1,7 @@
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::sync::{Arc, Mutex};
+use std::task::{self, Poll, Waker};
 
 use async_trait::async_trait;
 use quota::account::{Account, Operation, Outcome};
@@ -13,8 +15,20 @@ pub struct MemoryLedger {
     clock: ManualClock,
     shards: Arc<Mutex<HashMap<String, State>>>,
     accounts: Arc<Mutex<HashMap<String, Account>>>,
+    applied: Arc<Mutex<Vec<Applied>>>,
     ended: Arc<Mutex<Vec<String>>>,
+    gate: Arc<Mutex<Gate>>,
     failure: Arc<Mutex<Option<StoreError>>>,
+}
+
+/// An account, and the operations of one call.
+type Applied = (String, Vec<Operation>);
+
+/// Whether accounts are held back, and who waits for them.
+#[derive(Default)]
+struct Gate {
+    is_closed: bool,
+    waiting: Vec<Waker>,
 }
 
 impl MemoryLedger {
@@ -26,6 +40,32 @@ impl MemoryLedger {
     /// The rows of calls that have ended, in their order.
     pub fn ended(&self) -> Vec<String> {
         self.ended.lock().unwrap().clone()
+    }
+
+    /// What was asked of the accounts, in its order: the account, and the operations of one call.
+    pub fn applied(&self) -> Vec<(String, Vec<Operation>)> {
+        self.applied.lock().unwrap().clone()
+    }
+
+    /// From now on operations on accounts wait; they are done when they are let through.
+    pub fn hold(&self) {
+        self.gate.lock().unwrap().is_closed = true;
+    }
+
+    /// Lets held operations through.
+    pub fn let_through(&self) {
+        let mut gate = self.gate.lock().unwrap();
+        gate.is_closed = false;
+        gate.waiting.drain(..).for_each(Waker::wake);
+    }
+
+    fn poll_gate(&self, context: &mut task::Context<'_>) -> Poll<()> {
+        let mut gate = self.gate.lock().unwrap();
+        if gate.is_closed {
+            gate.waiting.push(context.waker().clone());
+            return Poll::Pending;
+        }
+        Poll::Ready(())
     }
 
     fn now(&self) -> u64 {
@@ -50,6 +90,8 @@ impl Ledger for MemoryLedger {
     }
 
     async fn apply(&self, account: &str, operations: &[Operation]) -> Result<Vec<Outcome>, StoreError> {
+        self.applied.lock().unwrap().push((account.to_owned(), operations.to_vec()));
+        poll_fn(|context| self.poll_gate(context)).await;
         self.fail()?;
         let mut accounts = self.accounts.lock().unwrap();
         let account = accounts.entry(account.to_owned()).or_default();

@@ -219,6 +219,27 @@ impl Counter {
     }
 }
 
+impl Standing {
+    /// Nanoseconds until more can be taken than now: 0 if all of it is there.
+    pub fn more_after(&self) -> u64 {
+        match self.rule.per {
+            Per::Seconds(_) => {
+                let (spacing, burst) = (spacing(&self.rule), burst(&self.rule));
+                let needed = spacing.saturating_mul(self.remaining.saturating_add(1));
+                if self.reset_after == 0 { 0 } else { self.reset_after.saturating_add(needed).saturating_sub(burst) }
+            }
+            Per::Day | Per::Month => {
+                if self.remaining == self.rule.limit {
+                    0
+                } else {
+                    self.reset_after
+                }
+            }
+            Per::Moment => 0,
+        }
+    }
+}
+
 /// No budget lasts longer than a month.
 fn is_long_ago(start: u64, now: u64) -> bool {
     start.saturating_add(32 * 86_400) < now / SECOND

@@ -1,0 +1,76 @@
+//! The most that a call could come to, which is reserved before it begins.
+
+use quota::account::Amounts;
+
+use crate::catalog::Route;
+use crate::completion_request::CompletionRequest;
+use crate::config::Timeouts;
+use crate::tokens::{Price, Tokens};
+
+/// For models of which the catalog does not say it, and callers who do not either. What an answer has beyond that is
+/// owed.
+const LONGEST_ANSWER: u64 = 16_384;
+/// After the last time limit of a call, its end is on its way.
+const GRACE_SECONDS: u64 = 60;
+const NANOS_PER_SECOND: u64 = 1_000_000_000;
+
+/// A token for every byte that the model reads, and all the answers at their longest.
+pub(crate) fn tokens(request: &CompletionRequest, route: &Route) -> Tokens {
+    let longest = route.max_output_tokens.unwrap_or(LONGEST_ANSWER);
+    let answer = request.max_tokens.map_or(longest, |wanted| wanted.min(route.max_output_tokens.unwrap_or(wanted)));
+    Tokens { input: request.text_bytes, output: answer.saturating_mul(request.choices), cached_input: 0 }
+}
+
+/// What they are in the units of the limits. What has no price fits into no budget.
+pub(crate) fn amounts(tokens: Tokens, price: Option<Price>) -> Amounts {
+    Amounts {
+        requests: 1,
+        tokens: tokens.input.saturating_add(tokens.output),
+        nano_usd: price.map_or(i64::MAX, |price| price.cost(tokens)).unsigned_abs(),
+    }
+}
+
+/// Nanoseconds after which a call that has not reported is given up.
+pub(crate) fn expires_after(limits: &Timeouts) -> u64 {
+    let longest = limits.answer.max(limits.headers + limits.stream);
+    (longest.as_secs() + GRACE_SECONDS).saturating_mul(NANOS_PER_SECOND)
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    fn route(max_output_tokens: Option<u64>) -> Route {
+        let route = serde_json::json!({"provider": "p", "model": "m", "max_output_tokens": max_output_tokens});
+        serde_json::from_value(route).unwrap()
+    }
+
+    fn worst(members: &str, max_output_tokens: Option<u64>) -> (u64, u64) {
+        let body = format!(r#"{{"model":"m","messages":[{{"role":"user","content":"12345678"}}]{members}}}"#);
+        let tokens = tokens(&CompletionRequest::parse(Bytes::from(body)).unwrap(), &route(max_output_tokens));
+        (tokens.input, tokens.output)
+    }
+
+    #[test]
+    fn an_answer_is_as_long_as_the_caller_or_the_model_allows() {
+        assert_eq!(worst("", Some(4_096)).1, 4_096);
+        assert_eq!(worst("", None).1, LONGEST_ANSWER);
+        assert_eq!(worst(r#","max_tokens":24"#, Some(4_096)).1, 24);
+        assert_eq!(worst(r#","max_completion_tokens":30,"max_tokens":24"#, None).1, 30);
+        assert_eq!(worst(r#","max_tokens":1000000"#, Some(4_096)).1, 4_096);
+        assert_eq!(worst(r#","max_tokens":24,"n":3"#, None).1, 72);
+        assert_eq!(worst(r#","max_tokens":"many","n":null"#, Some(10)).1, 10);
+    }
+
+    #[test]
+    fn a_prompt_has_at_most_as_many_tokens_as_bytes() {
+        assert!(worst("", None).0 >= 8);
+    }
+
+    #[test]
+    fn what_has_no_price_fits_into_no_budget() {
+        assert_eq!(amounts(Tokens::default(), None).nano_usd, i64::MAX.unsigned_abs());
+    }
+}
