@@ -30,7 +30,7 @@ use secrecy::SecretString;
 use serde::Serialize;
 use serde_json::{Value, json};
 use supabase::Supabase;
-use token::{ApiKeyConfig, Authenticator, Caller, Refusal, Sent, SigningKeys};
+use token::{Authenticator, Caller, KeyMint, Refusal, Sent, SigningKeys};
 
 use crate::user::User;
 
@@ -40,7 +40,7 @@ const LIMITS: Limits = Limits { bytes: 16 * 1024, time: Duration::from_secs(10) 
 /// The function behind `/auth/*` and the key set.
 pub struct Auth {
     /// Without it there are no API keys.
-    api_keys: Option<ApiKeyConfig>,
+    key_mint: Option<KeyMint>,
     /// The edge's own, to be published.
     signing_keys: Option<SigningKeys>,
     supabase: Supabase,
@@ -75,7 +75,7 @@ impl Function for Auth {
                 answer(StatusCode::OK, &*caller.principal)
             }
             (["auth", "keys", rest @ ..], _) => {
-                keys::handle(self.api_keys.as_ref(), &self.user(&request, context).await?, rest, request).await
+                keys::handle(self.key_mint.as_ref(), &self.user(&request, context).await?, rest, request).await
             }
             (["auth", "orgs", rest @ ..], _) => orgs::handle(&self.user(&request, context).await?, rest, request).await,
             (["auth", "teams", rest @ ..], _) => {
@@ -102,8 +102,9 @@ impl Auth {
     /// In front of `supabase`, for callers that `authenticator`, which `config` is of, knows.
     pub fn new(config: &token::Config, supabase: Supabase, authenticator: Arc<Authenticator>) -> Self {
         let recorder = Recorder::new(supabase.clone());
-        let (api_keys, signing_keys) = (config.api_keys.clone(), config.edge.signing_keys.clone());
-        Self { api_keys, signing_keys, supabase, authenticator, recorder }
+        let key_mint = config.project.as_ref().and_then(token::Project::key_mint);
+        let signing_keys = config.edge.signing_keys.clone();
+        Self { key_mint, signing_keys, supabase, authenticator, recorder }
     }
 
     /// Writes the audit events that a database which was away has left behind. For the scheduled trigger.

@@ -95,9 +95,12 @@ impl Authenticator {
             Jwks::Url(url) => Keys::Remote(RemoteKeys::new(JwksSource::new(url.clone()))),
             Jwks::Inline(keys) => Keys::Inline(keys.clone()),
         };
-        let api_keys = config.api_keys.as_ref().map(ApiKeys::new);
-        let changes = config.project.clone().map(|project| AuthzChanges::new(Supabase::new(project)));
-        let sessions = config.sessions.clone().map(Sessions::new);
+        let supabase = config.project.as_ref().map(|project| Supabase::new(project.supabase.clone()));
+        let (peppers, sessions) =
+            config.project.clone().map_or((None, None), |project| (project.peppers, project.sessions));
+        let api_keys = peppers.zip(supabase.clone()).map(|(peppers, supabase)| ApiKeys::new(peppers, supabase));
+        let sessions = sessions.zip(supabase.clone()).map(|(sessions, supabase)| Sessions::new(sessions, supabase));
+        let changes = supabase.map(AuthzChanges::new);
         let issuer = Arc::new(Issuer::new(config.clone()));
         let user_tokens = Arc::new(UserTokens::new(Arc::clone(&issuer)));
         Self { config, keys, verified: VerifiedTokens::new(), api_keys, changes, sessions, issuer, user_tokens }

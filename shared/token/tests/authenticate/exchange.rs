@@ -12,8 +12,7 @@ use proptest::prelude::*;
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use signature::PureRustSigner;
-use token::api_key::Pepper;
-use token::{Actor, ApiKeyConfig, Authenticator, ExchangeError, Issued, Method, Principal, SCOPES, TokenType, Wish};
+use token::{Actor, Authenticator, ExchangeError, Issued, Method, Principal, SCOPES, TokenType, Wish};
 
 use crate::support::*;
 
@@ -39,14 +38,11 @@ impl Edge {
     fn new(signs: Signs) -> Self {
         let supabase = Key::new("k1", 1);
         let legacy = matches!(signs, Signs::Hs256).then_some(LEGACY);
-        let project = supabase::Config {
-            url: "https://x.supabase.co".parse().unwrap(),
-            publishable_key: "sb_publishable_p".into(),
-            secret_key: Some("sb_secret_s".into()),
+        let config = token::Config {
+            project: Some(with_pepper()),
+            edge: edge_config(),
+            ..inline_config(&[supabase.jwk()], legacy)
         };
-        let api_keys = ApiKeyConfig { pepper: Pepper::parse(&"00".repeat(32)).unwrap(), supabase: project };
-        let config =
-            token::Config { api_keys: Some(api_keys), edge: edge_config(), ..inline_config(&[supabase.jwk()], legacy) };
         Self { host: Host::new(), supabase, authenticator: Authenticator::new(config) }
     }
 
@@ -78,7 +74,7 @@ impl Edge {
 }
 
 fn found(scopes: &[&str]) -> Value {
-    json!({"key_id": KEY_ID, "user_id": USER, "org_id": ORG, "roles": ["developer"], "tier": "T2", "scopes": scopes,
+    json!({"key_id": KEY_ID, "user_id": USER, "org_id": ORG, "roles": ["developer"], "tier": "T2", "pepper_version": 1, "scopes": scopes,
            "authz_epoch": 3})
 }
 
