@@ -199,6 +199,7 @@ impl From<Found> for Known {
             email: None,
             is_anonymous: false,
             aal: None,
+            requires_aal2: false,
             method: Method::ApiKey,
             key_id: Some(found.key_id),
             actors: Vec::new(),

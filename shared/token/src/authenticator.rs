@@ -366,8 +366,17 @@ impl Caller {
         self.authorization.as_ref().and_then(bearer_token).map(SecretString::from)
     }
 
-    /// Refuses a credential without `scope`.
+    /// Refuses an anonymous user.
+    pub fn require_identity(&self) -> Result<(), Refusal> {
+        if self.principal.is_anonymous { Err(Refusal::NoIdentity) } else { Ok(()) }
+    }
+
+    /// Refuses a credential without `scope`: scopes are what is done in an organization, so that a user who signed in
+    /// without the second factor that it requires is refused as well.
     pub fn require_scope(&self, scope: &'static str) -> Result<(), Refusal> {
+        if self.principal.lacks_second_factor() {
+            return Err(Refusal::NoSecondFactor);
+        }
         if self.principal.has_scope(scope) { Ok(()) } else { Err(Refusal::InsufficientScope(scope)) }
     }
 }
