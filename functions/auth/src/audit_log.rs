@@ -47,7 +47,6 @@ pub async fn handle(user: &User, path: &[&str], request: Request) -> Result<Resp
     match (path, request.method()) {
         ([], &Method::GET) => page(user, query).await,
         (["export"], &Method::GET) => export(user, query).await,
-        ([] | ["export"], _) => Err(Problem::method_not_allowed("GET, HEAD")),
         _ => Err(kinds::NOT_FOUND.into()),
     }
 }

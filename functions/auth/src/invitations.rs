@@ -49,8 +49,6 @@ pub async fn handle(user: &User, org: Uuid, path: &[&str], request: Request) -> 
             let _: Value = user.call(REVOKE_INVITATION, &json!({"org_id": org, "id": id(invitation)?}), &[]).await?;
             Ok(no_content())
         }
-        ([], _) => Err(Problem::method_not_allowed("GET, HEAD, POST")),
-        ([_], _) => Err(Problem::method_not_allowed("DELETE")),
         _ => Err(kinds::NOT_FOUND.into()),
     }
 }

@@ -10,6 +10,7 @@ mod keys;
 mod members;
 mod orgs;
 mod roles;
+mod routes;
 mod sessions;
 mod sign_in;
 mod teams;
@@ -21,8 +22,9 @@ use std::time::Duration;
 
 use audit::{Origin, Recorder};
 use front_door::{Function, segments};
+use http::StatusCode;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
-use http::{Method, StatusCode};
+use http::request::Parts;
 use json_body::Limits;
 use platform::{Body, Configuration, Context, Request, Response};
 use problem::{Problem, kinds};
@@ -30,9 +32,11 @@ use secrecy::SecretString;
 use serde::Serialize;
 use serde_json::{Value, json};
 use supabase::Supabase;
-use token::{ApiKeyConfig, Authenticator, Caller, Refusal, Sent, SigningKeys};
+use token::{Authenticator, Caller, KeyMint, Refusal, Sent, SigningKeys};
 
 use crate::user::User;
+
+pub use crate::routes::{Access, ROUTES, Route};
 
 /// What `/auth/*` accepts: nothing of it is large.
 const LIMITS: Limits = Limits { bytes: 16 * 1024, time: Duration::from_secs(10) };
@@ -40,7 +44,7 @@ const LIMITS: Limits = Limits { bytes: 16 * 1024, time: Duration::from_secs(10) 
 /// The function behind `/auth/*` and the key set.
 pub struct Auth {
     /// Without it there are no API keys.
-    api_keys: Option<ApiKeyConfig>,
+    key_mint: Option<KeyMint>,
     /// The edge's own, to be published.
     signing_keys: Option<SigningKeys>,
     supabase: Supabase,
@@ -58,42 +62,15 @@ impl Function for Auth {
 
     async fn answer(&self, request: Request, context: &Context) -> Result<Response, Problem> {
         let path = request.uri().path().to_owned();
-        match (segments(&path).as_slice(), request.method()) {
-            (["auth", "signup"], &Method::POST) => sign_in::signup(self, request, context).await,
-            (["auth", "login"], &Method::POST) => sign_in::login(self, request, context).await,
-            (["auth", "refresh"], &Method::POST) if Sent::with(&request).has_session_cookie() => {
-                sessions::rotate(self, request, context).await
+        let segments = segments(&path);
+        match Route::find(&segments, request.method())?.access {
+            Access::Open => self.open(&segments, request, context).await,
+            Access::Account => {
+                let (origin, (head, _)) = (Origin::of(&request), request.into_parts());
+                let caller = self.authenticate(Sent::of(&head), origin.clone(), context).await?;
+                self.account(&segments, &head, origin, &caller, context).await
             }
-            (["auth", "refresh"], &Method::POST) => sign_in::refresh(self, request, context).await,
-            (["auth", "logout"], &Method::POST) => sessions::logout(self, request, context).await,
-            (["auth", "csrf"], &Method::GET) => sessions::csrf(self, request, context).await,
-            (["auth", "sessions", rest @ ..], _) => sessions::handle(self, rest, request, context).await,
-            (["auth", "token"], &Method::POST) => token_exchange::exchange(&self.authenticator, request, context).await,
-            ([".well-known", "jwks.json"], &Method::GET) => Ok(jwks::publish(self.signing_keys.as_ref())),
-            (["auth", "session"], &Method::GET) => {
-                let caller = self.caller(&request, context).await?;
-                answer(StatusCode::OK, &*caller.principal)
-            }
-            (["auth", "keys", rest @ ..], _) => {
-                keys::handle(self.api_keys.as_ref(), &self.user(&request, context).await?, rest, request).await
-            }
-            (["auth", "orgs", rest @ ..], _) => orgs::handle(&self.user(&request, context).await?, rest, request).await,
-            (["auth", "teams", rest @ ..], _) => {
-                teams::handle(&self.user(&request, context).await?, rest, request).await
-            }
-            (["auth", "invitations", "accept"], &Method::POST) => {
-                invitations::accept(&self.user(&request, context).await?, request).await
-            }
-            (["auth", "audit", rest @ ..], _) => {
-                audit_log::handle(&self.user(&request, context).await?, rest, request).await
-            }
-            (["auth", "signup" | "login" | "refresh" | "logout" | "token"] | ["auth", "invitations", "accept"], _) => {
-                Err(Problem::method_not_allowed("POST"))
-            }
-            (["auth", "session" | "csrf"] | [".well-known", "jwks.json"], _) => {
-                Err(Problem::method_not_allowed("GET, HEAD"))
-            }
-            _ => Err(kinds::NOT_FOUND.into()),
+            Access::Membership => self.membership(&segments, &self.user(&request, context).await?, request).await,
         }
     }
 }
@@ -102,8 +79,9 @@ impl Auth {
     /// In front of `supabase`, for callers that `authenticator`, which `config` is of, knows.
     pub fn new(config: &token::Config, supabase: Supabase, authenticator: Arc<Authenticator>) -> Self {
         let recorder = Recorder::new(supabase.clone());
-        let (api_keys, signing_keys) = (config.api_keys.clone(), config.edge.signing_keys.clone());
-        Self { api_keys, signing_keys, supabase, authenticator, recorder }
+        let key_mint = config.project.as_ref().and_then(token::Project::key_mint);
+        let signing_keys = config.edge.signing_keys.clone();
+        Self { key_mint, signing_keys, supabase, authenticator, recorder }
     }
 
     /// Writes the audit events that a database which was away has left behind. For the scheduled trigger.
@@ -111,13 +89,49 @@ impl Auth {
         self.recorder.write(context).await;
     }
 
-    /// Who sent `request`, of which only the head is borrowed. A refusal is recorded.
-    fn caller<'a>(
-        &'a self,
-        request: &'a Request,
-        context: &'a Context,
-    ) -> impl Future<Output = Result<Caller, Refusal>> + Send + use<'a> {
-        self.authenticate(Sent::with(request), Origin::of(request), context)
+    async fn open(&self, path: &[&str], request: Request, context: &Context) -> Result<Response, Problem> {
+        match path {
+            ["auth", "signup"] => sign_in::signup(self, request, context).await,
+            ["auth", "login"] => sign_in::login(self, request, context).await,
+            ["auth", "refresh"] if Sent::with(&request).has_session_cookie() => {
+                let (origin, (head, _)) = (Origin::of(&request), request.into_parts());
+                let caller = self.authenticate(Sent::of(&head), origin, context).await?;
+                sessions::rotate(self, &head, &caller, context).await
+            }
+            ["auth", "refresh"] => sign_in::refresh(self, request, context).await,
+            ["auth", "token"] => token_exchange::exchange(&self.authenticator, request, context).await,
+            [".well-known", "jwks.json"] => Ok(jwks::publish(self.signing_keys.as_ref())),
+            _ => Err(kinds::NOT_FOUND.into()),
+        }
+    }
+
+    async fn account(
+        &self,
+        path: &[&str],
+        head: &Parts,
+        origin: Origin,
+        caller: &Caller,
+        context: &Context,
+    ) -> Result<Response, Problem> {
+        match path {
+            ["auth", "session"] => answer(StatusCode::OK, &*caller.principal),
+            ["auth", "logout"] => sessions::logout(self, head, origin, caller, context).await,
+            ["auth", "csrf"] => sessions::csrf(self, head, caller),
+            ["auth", "sessions"] => sessions::list(self, caller, context).await,
+            ["auth", "sessions", session] => sessions::revoke(self, session, caller, context).await,
+            _ => Err(kinds::NOT_FOUND.into()),
+        }
+    }
+
+    async fn membership(&self, path: &[&str], user: &User, request: Request) -> Result<Response, Problem> {
+        match path {
+            ["auth", "keys", rest @ ..] => keys::handle(self.key_mint.as_ref(), user, rest, request).await,
+            ["auth", "orgs", rest @ ..] => orgs::handle(user, rest, request).await,
+            ["auth", "teams", rest @ ..] => teams::handle(user, rest, request).await,
+            ["auth", "invitations", "accept"] => invitations::accept(user, request).await,
+            ["auth", "audit", rest @ ..] => audit_log::handle(user, rest, request).await,
+            _ => Err(kinds::NOT_FOUND.into()),
+        }
     }
 
     /// Who sent this. A refusal is recorded.
@@ -126,13 +140,13 @@ impl Auth {
         caller.inspect_err(|refusal| self.recorder.record_refusal(refusal, sent.headers, origin, context))
     }
 
-    /// Who sent `request`, if it is a user with their own access token.
+    /// Who sent `request`, if it is a user with an identity and their own access token.
     fn user<'a>(
         &'a self,
         request: &'a Request,
         context: &'a Context,
     ) -> impl Future<Output = Result<User, Problem>> + Send + use<'a> {
-        let caller = self.caller(request, context);
+        let caller = self.authenticate(Sent::with(request), Origin::of(request), context);
         async move { User::of(&caller.await?, &self.supabase, context) }
     }
 }

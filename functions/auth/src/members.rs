@@ -23,9 +23,6 @@ pub async fn handle(user: &User, org: Uuid, path: &[&str], request: Request) -> 
         ([member], &Method::DELETE) => remove(user, org, id(member)?).await,
         ([member, "roles", role], &Method::PUT) => assign(user, org, id(member)?, id(role)?).await,
         ([member, "roles", role], &Method::DELETE) => unassign(user, org, id(member)?, id(role)?).await,
-        ([], _) => Err(Problem::method_not_allowed("GET, HEAD")),
-        ([_], _) => Err(Problem::method_not_allowed("PATCH, DELETE")),
-        ([_, "roles", _], _) => Err(Problem::method_not_allowed("PUT, DELETE")),
         _ => Err(kinds::NOT_FOUND.into()),
     }
 }

@@ -18,6 +18,15 @@ struct Name {
     name: String,
 }
 
+/// What is left out stays.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Changes {
+    name: Option<String>,
+    /// Whether members need a second factor.
+    requires_aal2: Option<bool>,
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Successor {
@@ -30,7 +39,7 @@ pub async fn handle(user: &User, path: &[&str], request: Request) -> Result<Resp
         return match *request.method() {
             Method::GET => list(user.call(LIST_ORGANIZATIONS, &json!({}), &[]).await?, "organizations"),
             Method::POST => create(user, request).await,
-            _ => Err(Problem::method_not_allowed("GET, HEAD, POST")),
+            _ => Err(kinds::NOT_FOUND.into()),
         };
     };
     let org = id(org)?;
@@ -39,7 +48,6 @@ pub async fn handle(user: &User, path: &[&str], request: Request) -> Result<Resp
         (["switch"], &Method::POST) => switch(user, org).await,
         (["leave"], &Method::POST) => leave(user, org).await,
         (["transfer"], &Method::POST) => transfer(user, org, request).await,
-        (["switch" | "leave" | "transfer"], _) => Err(Problem::method_not_allowed("POST")),
         (["members", rest @ ..], _) => members::handle(user, org, rest, request).await,
         (["roles", rest @ ..], _) => roles::handle(user, org, rest, request).await,
         (["invitations", rest @ ..], _) => invitations::handle(user, org, rest, request).await,
@@ -62,16 +70,16 @@ async fn one(user: &User, org: Uuid, request: Request) -> Result<Response, Probl
             answer(StatusCode::OK, &found)
         }
         Method::PATCH => {
-            let Name { name } = sign_in::read(request, user.context()).await?;
-            let payload = json!({"org_id": org, "name": name});
-            let renamed: Value = user.call(UPDATE_ORGANIZATION, &payload, &[("name", "/name")]).await?;
-            answer(StatusCode::OK, &renamed)
+            let Changes { name, requires_aal2 } = sign_in::read(request, user.context()).await?;
+            let payload = json!({"org_id": org, "name": name, "requires_aal2": requires_aal2});
+            let changed: Value = user.call(UPDATE_ORGANIZATION, &payload, &[("name", "/name")]).await?;
+            answer(StatusCode::OK, &changed)
         }
         Method::DELETE => {
             let _: Value = user.call(DELETE_ORGANIZATION, &payload, &[]).await?;
             Ok(no_content())
         }
-        _ => Err(Problem::method_not_allowed("GET, HEAD, PATCH, DELETE")),
+        _ => Err(kinds::NOT_FOUND.into()),
     }
 }
 

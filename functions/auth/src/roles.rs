@@ -26,8 +26,6 @@ pub async fn handle(user: &User, org: Uuid, path: &[&str], request: Request) -> 
             let _: Value = user.call(DELETE_ROLE, &json!({"org_id": org, "id": id(role)?}), &[]).await?;
             Ok(no_content())
         }
-        ([], _) => Err(Problem::method_not_allowed("GET, HEAD, POST")),
-        ([_], _) => Err(Problem::method_not_allowed("DELETE")),
         _ => Err(kinds::NOT_FOUND.into()),
     }
 }

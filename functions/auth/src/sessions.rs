@@ -1,7 +1,7 @@
 use audit::Origin;
 use http::header::{HeaderValue, SET_COOKIE, USER_AGENT};
 use http::request::Parts;
-use http::{Method as Verb, StatusCode, Uri};
+use http::{StatusCode, Uri};
 use platform::{ClientAddress, Context, Request, Response};
 use problem::{Problem, kinds};
 use serde_json::{Value, json};
@@ -57,32 +57,33 @@ impl<'a> Wish<'a> {
 }
 
 /// `POST /auth/refresh` with a cookie: the next tokens, under another cookie.
-pub async fn rotate(auth: &Auth, request: Request, context: &Context) -> Result<Response, Problem> {
-    let (origin, (head, _)) = (Origin::of(&request), request.into_parts());
-    let (sessions, cookie) = cookie_caller(auth, &head, origin, context).await?;
+pub async fn rotate(auth: &Auth, head: &Parts, caller: &Caller, context: &Context) -> Result<Response, Problem> {
+    let (sessions, cookie) = of_cookie(auth, head, caller)?;
     let begun = sessions.rotate(&cookie, context).await?;
     with_cookie(&begun, &json!({"csrf_token": begun.csrf_token, "expires_at": begun.expires_at}))
 }
 
 /// `GET /auth/csrf`: what unsafe requests with the cookie carry in `x-csrf-token`.
-pub async fn csrf(auth: &Auth, request: Request, context: &Context) -> Result<Response, Problem> {
-    let (origin, (head, _)) = (Origin::of(&request), request.into_parts());
-    let (sessions, cookie) = cookie_caller(auth, &head, origin, context).await?;
+pub fn csrf(auth: &Auth, head: &Parts, caller: &Caller) -> Result<Response, Problem> {
+    let (sessions, cookie) = of_cookie(auth, head, caller)?;
     answer(StatusCode::OK, &json!({"csrf_token": sessions.csrf_token(&cookie)}))
 }
 
 /// `POST /auth/logout`: ends the session; with `?scope=global` all of the user's, and makes their access tokens stale.
-pub async fn logout(auth: &Auth, request: Request, context: &Context) -> Result<Response, Problem> {
-    let (origin, (head, _)) = (Origin::of(&request), request.into_parts());
+pub async fn logout(
+    auth: &Auth,
+    head: &Parts,
+    origin: Origin,
+    caller: &Caller,
+    context: &Context,
+) -> Result<Response, Problem> {
     let everywhere = match parameter(&head.uri, "scope") {
         None | Some("local") => false,
         Some("global") => true,
         Some(_) => return Err(Problem::new(kinds::INVALID_REQUEST).detail("`scope` can be `local` or `global`.")),
     };
-    let sent = Sent::of(&head);
-    let caller = auth.authenticate(sent, origin.clone(), context).await?;
-    let token = own_token(&caller)?;
-    let cookie = sent.session_cookie().map(str::to_owned);
+    let token = own_token(caller)?;
+    let cookie = Sent::of(head).session_cookie().map(str::to_owned);
     if let (Some(sessions), Some(cookie)) = (auth.authenticator.sessions(), &cookie) {
         sessions.end(cookie, context).await?;
     }
@@ -100,26 +101,15 @@ pub async fn logout(auth: &Auth, request: Request, context: &Context) -> Result<
     Ok(response)
 }
 
-/// Answers a request to `/auth/sessions/<path…>`: the user's own cookie sessions.
-pub async fn handle(auth: &Auth, path: &[&str], request: Request, context: &Context) -> Result<Response, Problem> {
-    let (origin, (head, _)) = (Origin::of(&request), request.into_parts());
-    let caller = auth.authenticate(Sent::of(&head), origin, context).await?;
-    match (path, &head.method) {
-        ([], &Verb::GET) => list(auth, &caller, context).await,
-        ([id], &Verb::DELETE) => revoke(auth, id, &caller, context).await,
-        ([], _) => Err(Problem::method_not_allowed("GET, HEAD")),
-        ([_], _) => Err(Problem::method_not_allowed("DELETE")),
-        _ => Err(kinds::NOT_FOUND.into()),
-    }
-}
-
-async fn list(auth: &Auth, caller: &Caller, context: &Context) -> Result<Response, Problem> {
+/// `GET /auth/sessions`: the user's own cookie sessions.
+pub async fn list(auth: &Auth, caller: &Caller, context: &Context) -> Result<Response, Problem> {
     let token = own_token(caller)?;
     let mut listed: Value = auth.supabase.rpc(context, LIST_SESSIONS, &json!({}), Identity::User(&token)).await?;
     answer(StatusCode::OK, &json!({"data": listed.get_mut("sessions").map(Value::take)}))
 }
 
-async fn revoke(auth: &Auth, id: &str, caller: &Caller, context: &Context) -> Result<Response, Problem> {
+/// `DELETE /auth/sessions/{session}`: ends one of them.
+pub async fn revoke(auth: &Auth, id: &str, caller: &Caller, context: &Context) -> Result<Response, Problem> {
     let token = own_token(caller)?;
     // What is no id names no session.
     let id: Uuid = id.parse().map_err(|_| Problem::new(kinds::NOT_FOUND))?;
@@ -128,15 +118,8 @@ async fn revoke(auth: &Auth, id: &str, caller: &Caller, context: &Context) -> Re
 }
 
 /// The sessions, and the value of the cookie that the caller must have come with.
-async fn cookie_caller<'a>(
-    auth: &'a Auth,
-    head: &Parts,
-    origin: Origin,
-    context: &Context,
-) -> Result<(&'a Sessions, String), Problem> {
-    let sent = Sent::of(head);
-    let caller = auth.authenticate(sent, origin, context).await?;
-    match (auth.authenticator.sessions(), sent.session_cookie()) {
+fn of_cookie<'a>(auth: &'a Auth, head: &Parts, caller: &Caller) -> Result<(&'a Sessions, String), Problem> {
+    match (auth.authenticator.sessions(), Sent::of(head).session_cookie()) {
         (Some(sessions), Some(cookie)) if caller.principal.method == Method::Session => {
             Ok((sessions, cookie.to_owned()))
         }

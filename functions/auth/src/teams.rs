@@ -26,7 +26,7 @@ pub async fn of_organization(user: &User, org: Uuid, request: Request) -> Result
             let made: Value = user.call(CREATE_TEAM, &json!({"org_id": org, "name": name}), PLACES).await?;
             answer(StatusCode::CREATED, &made)
         }
-        _ => Err(Problem::method_not_allowed("GET, HEAD, POST")),
+        _ => Err(kinds::NOT_FOUND.into()),
     }
 }
 
@@ -48,8 +48,6 @@ pub async fn handle(user: &User, path: &[&str], request: Request) -> Result<Resp
             let _: Value = user.call(REMOVE_TEAM_MEMBER, &payload, &[]).await?;
             Ok(no_content())
         }
-        ([_], _) => Err(Problem::method_not_allowed("PATCH, DELETE")),
-        ([_, "members", _], _) => Err(Problem::method_not_allowed("PUT, DELETE")),
         _ => Err(kinds::NOT_FOUND.into()),
     }
 }

@@ -173,6 +173,9 @@ fn refused(error: ExchangeError) -> Problem {
         ExchangeError::UnknownAudience => kinds::INVALID_TARGET.into(),
         ExchangeError::ScopeNotHeld => kinds::INVALID_SCOPE.into(),
         ExchangeError::Expired => invalid("subject_token is not valid."),
+        ExchangeError::NoSecondFactor => {
+            invalid("The organization requires that the subject signs in with a second factor.")
+        }
         ExchangeError::TooManyActors => invalid("Too many act for one another already: at most two."),
         ExchangeError::NotConfigured => {
             tracing::error!("tokens cannot be exchanged: neither SUPABASE_JWT_SECRET nor EDGE_SIGNING_KEYS is set");

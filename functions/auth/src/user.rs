@@ -22,8 +22,9 @@ pub struct User {
 }
 
 impl User {
-    /// The user behind `caller`; an API key is refused with 403.
+    /// The user behind `caller`; an API key and an anonymous user are refused with 403.
     pub fn of(caller: &Caller, supabase: &Supabase, context: &Context) -> Result<Self, Problem> {
+        caller.require_identity()?;
         Ok(Self { supabase: supabase.clone(), token: own_token(caller)?, context: context.clone() })
     }
 

@@ -5,7 +5,6 @@ use http::header::{
 };
 use http::{Method, StatusCode};
 use platform::{Body, Configuration, Response};
-use url::Url;
 
 const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE";
 const EXPOSED: &str = "ratelimit, ratelimit-policy, retry-after, retry-after-ms, location, server-timing, x-request-id, \
@@ -26,17 +25,9 @@ impl Cors {
         Self { origins: Vec::new() }
     }
 
-    /// Reads `ALLOWED_ORIGINS`: origins separated by commas, such as `https://app.example.com`. Unset allows none.
+    /// Reads `ALLOWED_ORIGINS`. Unset allows none.
     pub async fn read(read: &mut Configuration<'_>) -> Option<Self> {
-        let listed = read.optional("ALLOWED_ORIGINS").await.unwrap_or_default();
-        let mut origins = Vec::new();
-        for origin in listed.split(',').map(str::trim).filter(|origin| !origin.is_empty()) {
-            match Url::parse(origin) {
-                Ok(url) if url.origin().ascii_serialization() == origin => origins.push(origin.to_owned()),
-                _ => return read.fault("ALLOWED_ORIGINS", "must list origins such as https://app.example.com"),
-            }
-        }
-        Some(Self { origins })
+        read.origins("ALLOWED_ORIGINS").await.map(|origins| Self { origins })
     }
 
     /// The answer to a preflight, or `None` when the request is not one.

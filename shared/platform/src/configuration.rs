@@ -73,6 +73,19 @@ impl<'a> Configuration<'a> {
         self.parse_url(name, &value)
     }
 
+    /// Web origins (RFC 6454) such as `https://app.example.com`, separated by commas; none if the variable is absent.
+    pub async fn origins(&mut self, name: &str) -> Option<Vec<String>> {
+        let listed = self.optional(name).await.unwrap_or_default();
+        let mut origins = Vec::new();
+        for origin in listed.split(',').map(str::trim).filter(|origin| !origin.is_empty()) {
+            match Url::parse(origin) {
+                Ok(url) if url.origin().ascii_serialization() == origin => origins.push(origin.to_owned()),
+                _ => return self.fault(name, "must list origins such as https://app.example.com"),
+            }
+        }
+        Some(origins)
+    }
+
     /// Records that `name` breaks a rule.
     pub fn fault<T>(&mut self, name: &str, rule: &str) -> Option<T> {
         let fault = format!("{name} {rule}");

@@ -53,6 +53,10 @@ registry! {
         "With the session cookie, send `x-csrf-token` (from `GET /auth/csrf`) from a page of the edge's or an allowed origin.";
     INSUFFICIENT_SCOPE = 403 "insufficient-scope" "The credential lacks a scope"
         "Use a credential with the scope named in `WWW-Authenticate`.";
+    IDENTITY_REQUIRED = 403 "identity-required" "An anonymous user cannot do this"
+        "Add an e-mail address or another identity to the account, then sign in again.";
+    SECOND_FACTOR_REQUIRED = 403 "second-factor-required" "This needs a second factor"
+        "Sign in with a second factor (Supabase Auth's `aal2`) and use that access token.";
     NOT_FOUND = 404 "not-found" "There is nothing here"
         "Check the path against the API description.";
     MODEL_NOT_FOUND = 404 "model-not-found" "No such model"

@@ -40,6 +40,9 @@ pub enum Error {
         /// PostgREST's code, or empty.
         code: String,
     },
+    /// The user has to sign in with a second factor first (`PT403` with the detail `aal2`).
+    #[error("a second factor is required")]
+    SecondFactorRequired,
     /// The role may not do this (42501).
     #[error("permission denied")]
     PermissionDenied,
@@ -100,6 +103,9 @@ impl Error {
     pub(crate) fn of_answer(status: StatusCode, headers: &HeaderMap, body: &[u8], identity: &Identity<'_>) -> Self {
         let body: ErrorBody = serde_json::from_slice(body).unwrap_or_default();
         if let Some(refused) = domain_status(&body.code) {
+            if refused == 403 && body.details == "aal2" {
+                return Self::SecondFactorRequired;
+            }
             let field = Some(body.details).filter(|details| !details.is_empty()).map(|details| cut(&details));
             return Self::Domain { status: refused, message: cut(&body.message), field };
         }
@@ -163,6 +169,7 @@ impl From<Error> for Problem {
             Error::CredentialRefused { .. } => Self::new(kinds::CREDENTIAL_INVALID)
                 .header(WWW_AUTHENTICATE, r#"Bearer realm="qlp-edge", error="invalid_token""#),
             Error::KeyRefused { .. } => Self::new(kinds::MISCONFIGURED),
+            Error::SecondFactorRequired => Self::new(kinds::SECOND_FACTOR_REQUIRED),
             Error::PermissionDenied => Self::new(kinds::PERMISSION_DENIED),
             Error::Conflict { .. } => Self::new(kinds::CONFLICT),
             Error::Failed { status: 400, code } if code.starts_with("22") || code.starts_with("23") => {
@@ -232,6 +239,14 @@ mod tests {
             let body = format!(r#"{{"code":"PT{status}","message":"no"}}"#);
             assert_eq!(answer(error(status, &body)).0, expected);
         }
+    }
+
+    #[test]
+    fn a_missing_second_factor_is_a_kind_of_its_own() {
+        let (status, text) = answer(error(403, r#"{"code":"PT403","message":"no","details":"aal2"}"#));
+        assert!(status == 403 && text.contains("/problems/second-factor-required"), "{text}");
+        let (status, text) = answer(error(403, r#"{"code":"PT403","message":"no","details":"members:write"}"#));
+        assert!(status == 403 && text.contains("/problems/permission-denied"), "{text}");
     }
 
     #[test]

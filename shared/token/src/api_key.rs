@@ -5,25 +5,18 @@
 
 use std::fmt;
 
-use hmac::{Hmac, Mac};
 use platform::Entropy;
+use secrecy::SecretString;
 use secrecy::zeroize::Zeroizing;
-use secrecy::{ExposeSecret, SecretBox, SecretString};
-use sha2::Sha256;
-
-use crate::secret_bytes;
 
 /// What every API key begins with.
 pub const PREFIX: &str = "qlp_";
-/// The version that is stored with a digest made by [`Pepper::digest`].
-pub const PEPPER_VERSION: u16 = 1;
 
 const RANDOM_BYTES: usize = 20;
 const RANDOM_DIGITS: usize = 27;
 const CHECKSUM_DIGITS: usize = 6;
 /// How many random digits the display prefix shows: enough to tell keys apart, too few to help guessing.
 const SHOWN_DIGITS: usize = 4;
-const MIN_PEPPER_BYTES: usize = 32;
 const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
 /// What a key is for, as its text says.
@@ -41,9 +34,6 @@ pub struct ApiKey<'a> {
     text: &'a str,
     shown: usize,
 }
-
-/// The secret under which keys are digested.
-pub struct Pepper(SecretBox<[u8]>);
 
 /// A new key. It is shown once and then known by its digest only.
 pub fn generate(environment: Environment, entropy: &dyn Entropy) -> SecretString {
@@ -89,20 +79,9 @@ impl<'a> ApiKey<'a> {
     pub fn display_prefix(&self) -> &'a str {
         self.text.get(..self.shown).unwrap_or(PREFIX)
     }
-}
 
-impl Pepper {
-    /// Reads a pepper of at least 32 bytes in hexadecimal or base64.
-    pub fn parse(text: &str) -> Option<Self> {
-        let bytes = secret_bytes::parse(text)?;
-        (bytes.len() >= MIN_PEPPER_BYTES).then(|| Self(SecretBox::from(bytes)))
-    }
-
-    /// What is stored of a key: HMAC-SHA-256 under the pepper.
-    pub fn digest(&self, key: &ApiKey<'_>) -> [u8; 32] {
-        // HMAC takes keys of any length.
-        let mac = Hmac::<Sha256>::new_from_slice(self.0.expose_secret()).map(|mac| mac.chain_update(key.text));
-        mac.map(|mac| mac.finalize().into_bytes().into()).unwrap_or_default()
+    pub(crate) fn text(&self) -> &'a str {
+        self.text
     }
 }
 
@@ -141,39 +120,20 @@ impl fmt::Debug for ApiKey<'_> {
     }
 }
 
-impl fmt::Debug for Pepper {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Pepper")
-    }
-}
-
-impl Clone for Pepper {
-    fn clone(&self) -> Self {
-        Self(SecretBox::from(self.0.expose_secret().to_vec()))
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use base64::Engine as _;
-    use base64::engine::general_purpose::STANDARD;
     use platform::fakes::SeededEntropy;
     use proptest::prelude::*;
+    use secrecy::ExposeSecret;
 
     use super::*;
 
-    const ZEROS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
     const TEST_KEY: &str = "qlp_test_0123456789ABCDEFGHIJKLMNOPQ3BQI4O";
     const LIVE_KEY: &str = "qlp_live_zzzzzzzzzzzzzzzzzzzzzzzzzzz29ePfO";
 
-    fn digest(key: &str) -> String {
-        hex(&Pepper::parse(ZEROS).unwrap().digest(&ApiKey::parse(key).unwrap()))
-    }
-
     #[test]
-    fn checksums_and_digests_are_those_that_were_computed_elsewhere() {
-        assert_eq!(digest(TEST_KEY), "c02013d9e4387e3d8f59ad8bff0000d39404c7dfed9b1df18c6706aa02db79ba");
-        assert_eq!(digest(LIVE_KEY), "55bbbcb2c9a621f98f8c57037aa6a25eb4fc86eba59ae4b097c924afbc1716ca");
+    fn checksums_are_those_that_were_computed_elsewhere() {
+        assert!(ApiKey::parse(TEST_KEY).is_some() && ApiKey::parse(LIVE_KEY).is_some());
         assert!(ApiKey::parse(&format!("qlp_test_{}00II1L", "Y".repeat(27))).is_some(), "a padded checksum");
         assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
     }
@@ -221,19 +181,6 @@ mod tests {
         let key = ApiKey::parse(TEST_KEY).unwrap();
         assert_eq!(key.display_prefix(), "qlp_test_0123");
         assert_eq!(format!("{key:?}"), "ApiKey(qlp_test_0123…)");
-        assert_eq!(format!("{:?}", Pepper::parse(ZEROS).unwrap()), "Pepper");
-    }
-
-    #[test]
-    fn a_pepper_has_32_bytes_in_hexadecimal_or_base64() {
-        let base64 = STANDARD.encode([0; 32]);
-        for text in [ZEROS, &base64, base64.trim_end_matches('=')] {
-            let pepper = Pepper::parse(text).unwrap();
-            assert_eq!(pepper.0.expose_secret(), [0; 32]);
-        }
-        for text in ["", "0000", "not base64!", &STANDARD.encode([0; 31])] {
-            assert!(Pepper::parse(text).is_none(), "{text}");
-        }
     }
 
     proptest! {

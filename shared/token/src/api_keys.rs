@@ -7,15 +7,14 @@ use serde_json::{Map, Value};
 use supabase::{AUTHENTICATE_KEY, Identity, Supabase};
 use uuid::Uuid;
 
-use crate::api_key::{ApiKey, PEPPER_VERSION, Pepper, hex};
-use crate::config::ApiKeyConfig;
+use crate::api_key::{ApiKey, hex};
 use crate::expiring_map::ExpiringMap;
 use crate::key_guesses::KeyGuesses;
 use crate::key_uses::KeyUses;
 use crate::network::Network;
 use crate::principal::{Method, Principal, Role, SCOPES, Tier};
 use crate::remote_keys::later;
-use crate::{Reason, Refusal};
+use crate::{KeyDigest, Peppers, Reason, Refusal};
 
 /// How long a revoked key may still be let in.
 const KNOWN_FOR: Duration = Duration::from_secs(10);
@@ -27,7 +26,7 @@ type Digest = [u8; 32];
 
 /// Looks API keys up by their digests and remembers the answers briefly.
 pub(crate) struct ApiKeys {
-    pepper: Pepper,
+    peppers: Peppers,
     supabase: Supabase,
     answers: Mutex<Answers>,
     uses: Arc<KeyUses>,
@@ -45,10 +44,18 @@ struct Known {
     principal: Arc<Principal>,
     /// From where it may be used; from everywhere if there is none.
     networks: Vec<Network>,
+    /// The pepper under which the database knows it.
+    pepper_version: u16,
+}
+
+/// Under each live pepper: one question, whichever the key is stored under.
+#[derive(Serialize)]
+struct Query {
+    digests: Vec<Asked>,
 }
 
 #[derive(Serialize)]
-struct Query {
+struct Asked {
     digest: String,
     pepper_version: u16,
 }
@@ -67,14 +74,14 @@ struct Found {
     allowed_cidrs: Vec<Network>,
     #[serde(default)]
     authz_epoch: u64,
+    pepper_version: u16,
 }
 
 impl ApiKeys {
-    pub(crate) fn new(config: &ApiKeyConfig) -> Self {
+    pub(crate) fn new(peppers: Peppers, supabase: Supabase) -> Self {
         let answers = Answers { known: ExpiringMap::new(CAPACITY), unknown: ExpiringMap::new(CAPACITY) };
-        let supabase = Supabase::new(config.supabase.clone());
         Self {
-            pepper: config.pepper.clone(),
+            peppers,
             supabase: supabase.clone(),
             answers: Mutex::new(answers),
             uses: Arc::new(KeyUses::new(supabase)),
@@ -89,12 +96,14 @@ impl ApiKeys {
         address: Option<ClientAddress>,
         context: &Context,
     ) -> Result<Arc<Principal>, Refusal> {
-        let known = self.known(key, address, context).await?;
+        let current = self.peppers.digest(key);
+        let known = self.known(key, &current.digest, address, context).await?;
         if !known.may_be_used_from(address) {
             return Err(Reason::WrongNetwork.into());
         }
         if let Some(id) = known.principal.key_id {
-            self.uses.note(id, context);
+            let is_outdated = known.pepper_version != current.pepper_version;
+            self.uses.note(id, is_outdated.then_some(current), context);
         }
         Ok(Arc::clone(&known.principal))
     }
@@ -102,17 +111,17 @@ impl ApiKeys {
     async fn known(
         &self,
         key: &ApiKey<'_>,
+        digest: &Digest,
         address: Option<ClientAddress>,
         context: &Context,
     ) -> Result<Arc<Known>, Refusal> {
-        let digest = self.pepper.digest(key);
         // From before the question on, so that the answer is never older than it looks.
         let asked = context.clock.now();
-        if let Some(answer) = self.recall(&digest, asked) {
+        if let Some(answer) = self.recall(digest, asked) {
             return answer.map_err(Refusal::from);
         }
         self.guesses.check(key, address, context)?;
-        let found = self.look_up(&digest, context).await?.map(Arc::new);
+        let found = self.look_up(key, context).await?.map(Arc::new);
         if found.is_none() {
             self.guesses.count(key, address, context).await;
         }
@@ -120,9 +129,9 @@ impl ApiKeys {
         match &found {
             Some(known) => {
                 let until = known.principal.expires_at.unwrap_or(Timestamp::MAX).min(later(asked, KNOWN_FOR));
-                answers.known.insert(digest, Arc::clone(known), asked, until);
+                answers.known.insert(*digest, Arc::clone(known), asked, until);
             }
-            None => answers.unknown.insert(digest, (), asked, later(asked, UNKNOWN_FOR)),
+            None => answers.unknown.insert(*digest, (), asked, later(asked, UNKNOWN_FOR)),
         }
         found.ok_or(Reason::UnknownApiKey.into())
     }
@@ -137,8 +146,8 @@ impl ApiKeys {
     }
 
     /// As the edge itself: nobody has proved who they are yet.
-    async fn look_up(&self, digest: &Digest, context: &Context) -> Result<Option<Known>, Refusal> {
-        let query = Query { digest: hex(digest), pepper_version: PEPPER_VERSION };
+    async fn look_up(&self, key: &ApiKey<'_>, context: &Context) -> Result<Option<Known>, Refusal> {
+        let query = Query { digests: self.peppers.digests(key).map(Asked::from).collect() };
         let answer =
             self.supabase.rpc::<Map<String, Value>>(context, AUTHENTICATE_KEY, &query, Identity::Service).await;
         let answer = answer.map_err(|error| {
@@ -172,6 +181,12 @@ impl Known {
     }
 }
 
+impl From<KeyDigest> for Asked {
+    fn from(digest: KeyDigest) -> Self {
+        Self { digest: hex(&digest.digest), pepper_version: digest.pepper_version }
+    }
+}
+
 impl From<Found> for Known {
     fn from(found: Found) -> Self {
         let principal = Principal {
@@ -184,12 +199,14 @@ impl From<Found> for Known {
             email: None,
             is_anonymous: false,
             aal: None,
+            requires_aal2: false,
             method: Method::ApiKey,
             key_id: Some(found.key_id),
             actors: Vec::new(),
             expires_at: found.expires_at,
             authz_epoch: found.authz_epoch,
         };
-        Self { principal: Arc::new(principal), networks: found.allowed_cidrs }
+        let (networks, pepper_version) = (found.allowed_cidrs, found.pepper_version);
+        Self { principal: Arc::new(principal), networks, pepper_version }
     }
 }

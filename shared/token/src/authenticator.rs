@@ -95,9 +95,12 @@ impl Authenticator {
             Jwks::Url(url) => Keys::Remote(RemoteKeys::new(JwksSource::new(url.clone()))),
             Jwks::Inline(keys) => Keys::Inline(keys.clone()),
         };
-        let api_keys = config.api_keys.as_ref().map(ApiKeys::new);
-        let changes = config.project.clone().map(|project| AuthzChanges::new(Supabase::new(project)));
-        let sessions = config.sessions.clone().map(Sessions::new);
+        let supabase = config.project.as_ref().map(|project| Supabase::new(project.supabase.clone()));
+        let (peppers, sessions) =
+            config.project.clone().map_or((None, None), |project| (project.peppers, project.sessions));
+        let api_keys = peppers.zip(supabase.clone()).map(|(peppers, supabase)| ApiKeys::new(peppers, supabase));
+        let sessions = sessions.zip(supabase.clone()).map(|(sessions, supabase)| Sessions::new(sessions, supabase));
+        let changes = supabase.map(AuthzChanges::new);
         let issuer = Arc::new(Issuer::new(config.clone()));
         let user_tokens = Arc::new(UserTokens::new(Arc::clone(&issuer)));
         Self { config, keys, verified: VerifiedTokens::new(), api_keys, changes, sessions, issuer, user_tokens }
@@ -363,8 +366,17 @@ impl Caller {
         self.authorization.as_ref().and_then(bearer_token).map(SecretString::from)
     }
 
-    /// Refuses a credential without `scope`.
+    /// Refuses an anonymous user.
+    pub fn require_identity(&self) -> Result<(), Refusal> {
+        if self.principal.is_anonymous { Err(Refusal::NoIdentity) } else { Ok(()) }
+    }
+
+    /// Refuses a credential without `scope`: scopes are what is done in an organization, so that a user who signed in
+    /// without the second factor that it requires is refused as well.
     pub fn require_scope(&self, scope: &'static str) -> Result<(), Refusal> {
+        if self.principal.lacks_second_factor() {
+            return Err(Refusal::NoSecondFactor);
+        }
         if self.principal.has_scope(scope) { Ok(()) } else { Err(Refusal::InsufficientScope(scope)) }
     }
 }

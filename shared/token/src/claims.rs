@@ -92,6 +92,7 @@ impl Claims {
             email: self.text("email")?.filter(|address| !address.is_empty()).map(str::to_owned),
             is_anonymous: self.flag("is_anonymous")?,
             aal: self.text("aal")?.map(str::to_owned),
+            requires_aal2: flag(app_metadata, "requires_aal2")?,
             method: if exchanged { Method::ExchangedToken } else { Method::AccessToken },
             key_id: self.text("key_id")?.map(|id| uuid(id).ok_or(Reason::BadClaims)).transpose()?,
             actors: self.actors()?,
@@ -146,10 +147,14 @@ impl Claims {
     }
 
     fn flag(&self, name: &str) -> Result<bool, Reason> {
-        match self.0.get(name) {
-            None | Some(Value::Null) => Ok(false),
-            Some(value) => value.as_bool().ok_or(Reason::BadClaims),
-        }
+        flag(&self.0, name)
+    }
+}
+
+fn flag(members: &Map<String, Value>, name: &str) -> Result<bool, Reason> {
+    match members.get(name) {
+        None | Some(Value::Null) => Ok(false),
+        Some(value) => value.as_bool().ok_or(Reason::BadClaims),
     }
 }
 
@@ -302,6 +307,8 @@ mod tests {
         assert_eq!(with("app_metadata", json!({"org_id": "mine"})), Err(Reason::BadClaims));
         assert_eq!(with("app_metadata", json!("x")), Err(Reason::BadClaims));
         assert_eq!(with("app_metadata", json!({"authz_epoch": 7})).unwrap().authz_epoch, 7);
+        assert!(with("app_metadata", json!({"requires_aal2": true})).unwrap().requires_aal2);
+        assert_eq!(with("app_metadata", json!({"requires_aal2": "false"})), Err(Reason::BadClaims));
         for epoch in [json!(-1), json!("7"), json!(0.5)] {
             assert_eq!(with("app_metadata", json!({"authz_epoch": epoch})), Err(Reason::BadClaims));
         }

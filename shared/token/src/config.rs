@@ -4,8 +4,8 @@ use platform::{Configuration, ConfigurationError, Variables};
 use secrecy::{ExposeSecret, SecretString};
 use url::{Host, Url};
 
-use crate::api_key::{Environment, Pepper};
-use crate::{EdgeConfig, KeySet, SessionConfig, SessionKey};
+use crate::api_key::Environment;
+use crate::{EdgeConfig, KeySet, Peppers, SessionConfig, SessionKey};
 
 /// RFC 7518 section 3.2: "A key of the same size as the hash output […] or larger MUST be used".
 const MIN_SECRET_BYTES: usize = 32;
@@ -21,23 +21,30 @@ pub struct Config {
     pub jwks: Jwks,
     /// The legacy shared secret. HS256 is refused without it.
     pub hs256_secret: Option<SecretString>,
-    /// How API keys are looked up. They are refused without it.
-    pub api_keys: Option<ApiKeyConfig>,
-    /// How cookie sessions are kept. Their cookies are refused without it.
-    pub sessions: Option<SessionConfig>,
-    /// The project that knows whose rights have changed. Without it what a token says counts until it ends.
-    pub project: Option<supabase::Config>,
+    /// The project that knows the users. Without it what a token says counts until it ends, and nothing else is accepted.
+    pub project: Option<Project>,
     /// What the edge itself signs, and which services it believes.
     pub edge: EdgeConfig,
 }
 
-/// What looking up API keys takes.
+/// What is asked of the project's database: whose rights have changed, and what is known of keys and sessions.
 #[derive(Debug, Clone)]
-pub struct ApiKeyConfig {
-    /// The secret under which keys are digested.
-    pub pepper: Pepper,
-    /// The project whose database knows the digests.
+pub struct Project {
+    /// The project.
     pub supabase: supabase::Config,
+    /// The secrets under which API keys are digested. API keys are refused without them.
+    pub peppers: Option<Peppers>,
+    /// How cookie sessions are kept. Their cookies are refused without it.
+    pub sessions: Option<SessionConfig>,
+}
+
+/// What making API keys takes.
+#[derive(Debug, Clone)]
+pub struct KeyMint {
+    /// The secrets under which keys are digested.
+    pub peppers: Peppers,
+    /// What new keys say they are for.
+    pub environment: Environment,
 }
 
 /// Where the issuer's public keys come from.
@@ -49,18 +56,26 @@ pub enum Jwks {
     Inline(KeySet),
 }
 
-impl ApiKeyConfig {
-    /// What new keys say they are for: `test` when Supabase runs on this machine, `live` otherwise.
-    pub fn environment(&self) -> Environment {
-        if is_loopback(&self.supabase.url) { Environment::Test } else { Environment::Live }
+impl Project {
+    async fn read(configuration: &mut Configuration<'_>) -> Option<Self> {
+        let supabase = supabase::Config::read(configuration).await;
+        let peppers = read_peppers(configuration).await;
+        let sessions = read_sessions(configuration).await;
+        Some(Self { supabase: supabase?, peppers, sessions })
+    }
+
+    /// What new keys are made with. They say that they are for `test` when Supabase runs on this machine, else for `live`.
+    pub fn key_mint(&self) -> Option<KeyMint> {
+        let environment = if is_loopback(&self.supabase.url) { Environment::Test } else { Environment::Live };
+        self.peppers.clone().map(|peppers| KeyMint { peppers, environment })
     }
 }
 
 impl Config {
     /// Reads `SUPABASE_URL`, from which issuer and key URL follow, and what may replace them: `SUPABASE_JWT_ISSUER`,
     /// `SUPABASE_JWT_AUDIENCE`, `SUPABASE_JWKS_URL`, `SUPABASE_JWKS`, `SUPABASE_JWT_SECRET` (legacy HS256). With
-    /// `API_KEY_PEPPER` also the project's keys, with `SESSION_KEY` cookie sessions for pages of `ALLOWED_ORIGINS`. Then what
-    /// [`EdgeConfig`] holds.
+    /// `API_KEY_PEPPER` (see [`Peppers::parse`]) also the project's keys, with `SESSION_KEY` cookie sessions for pages of
+    /// `ALLOWED_ORIGINS`. Then what [`EdgeConfig`] holds.
     pub async fn read(configuration: &mut Configuration<'_>) -> Option<Self> {
         let url = configuration.url("SUPABASE_URL").await;
         let issuer = configuration.optional("SUPABASE_JWT_ISSUER").await;
@@ -69,20 +84,9 @@ impl Config {
         let jwks = read_jwks(configuration, issuer.as_deref()).await;
         let hs256_secret = read_secret(configuration).await;
         let audience = audience.unwrap_or_else(|| "authenticated".to_owned());
-        let api_keys = read_api_keys(configuration).await;
-        let project = supabase::Config::read(configuration).await;
-        let sessions = read_sessions(configuration).await;
+        let project = Project::read(configuration).await;
         let edge = EdgeConfig::read(configuration, issuer.as_deref(), &audience).await;
-        Some(Self {
-            issuer: issuer?,
-            audience,
-            jwks: jwks?,
-            hs256_secret,
-            api_keys,
-            sessions,
-            project: Some(project?),
-            edge: edge?,
-        })
+        Some(Self { issuer: issuer?, audience, jwks: jwks?, hs256_secret, project: Some(project?), edge: edge? })
     }
 
     /// Reads the configuration alone.
@@ -120,12 +124,15 @@ async fn read_secret(configuration: &mut Configuration<'_>) -> Option<SecretStri
     Some(secret)
 }
 
-async fn read_api_keys(configuration: &mut Configuration<'_>) -> Option<ApiKeyConfig> {
-    let pepper = configuration.optional_secret("API_KEY_PEPPER").await?;
-    let Some(pepper) = Pepper::parse(pepper.expose_secret()) else {
-        return configuration.fault("API_KEY_PEPPER", "must be at least 32 bytes in hexadecimal or base64");
-    };
-    Some(ApiKeyConfig { pepper, supabase: supabase::Config::read(configuration).await? })
+async fn read_peppers(configuration: &mut Configuration<'_>) -> Option<Peppers> {
+    let text = configuration.optional_secret("API_KEY_PEPPER").await?;
+    let peppers = Peppers::parse(text.expose_secret());
+    peppers.or_else(|| {
+        configuration.fault(
+            "API_KEY_PEPPER",
+            "must be at least 32 bytes in hexadecimal or base64, or up to three such as `2:<bytes>`, the current one first",
+        )
+    })
 }
 
 async fn read_sessions(configuration: &mut Configuration<'_>) -> Option<SessionConfig> {
@@ -133,9 +140,7 @@ async fn read_sessions(configuration: &mut Configuration<'_>) -> Option<SessionC
     let Some(key) = SessionKey::parse(key.expose_secret()) else {
         return configuration.fault("SESSION_KEY", "must be 32 bytes in hexadecimal or base64");
     };
-    let origins = configuration.optional("ALLOWED_ORIGINS").await.unwrap_or_default();
-    let origins = origins.split(',').map(|origin| origin.trim().to_owned()).filter(|origin| !origin.is_empty());
-    Some(SessionConfig { key, supabase: supabase::Config::read(configuration).await?, origins: origins.collect() })
+    Some(SessionConfig { key, origins: configuration.origins("ALLOWED_ORIGINS").await? })
 }
 
 fn is_loopback(url: &Url) -> bool {

@@ -62,6 +62,9 @@ pub enum ExchangeError {
     /// The subject's or the actor's credential ends before a token could be used.
     #[error("the subject or the actor has expired")]
     Expired,
+    /// The subject signed in without the second factor that the organization requires.
+    #[error("the organization requires a second factor")]
+    NoSecondFactor,
     /// The chain of actors would be longer than two.
     #[error("too many act for one another")]
     TooManyActors,

@@ -46,6 +46,9 @@ impl Issuer {
         wish: &Wish,
         context: &Context,
     ) -> Result<Issued, ExchangeError> {
+        if subject.lacks_second_factor() {
+            return Err(ExchangeError::NoSecondFactor);
+        }
         let audience = self.audience(wish.audience.as_deref())?;
         let scopes = scopes(subject, wish)?;
         let actors = actors(subject, wish)?;
@@ -131,9 +134,15 @@ impl Issuer {
     }
 }
 
-/// Organization, roles, tier and epoch under the names that access tokens have in `app_metadata`.
+/// What concerns the organization, and the epoch, under the names that access tokens have in `app_metadata`.
 fn membership(subject: &Principal) -> Value {
-    json!({"org_id": subject.org_id, "roles": subject.roles, "tier": subject.tier, "authz_epoch": subject.authz_epoch})
+    json!({
+        "org_id": subject.org_id,
+        "roles": subject.roles,
+        "tier": subject.tier,
+        "requires_aal2": subject.requires_aal2,
+        "authz_epoch": subject.authz_epoch,
+    })
 }
 
 /// All of the subject's scopes, or those asked for if the subject has every one.

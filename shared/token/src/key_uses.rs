@@ -8,6 +8,8 @@ use serde_json::Value;
 use supabase::{Identity, Supabase, TOUCH_KEYS};
 use uuid::Uuid;
 
+use crate::KeyDigest;
+use crate::api_key::hex;
 use crate::expiring_map::ExpiringMap;
 use crate::remote_keys::later;
 
@@ -20,7 +22,8 @@ const CAPACITY: usize = 4096;
 /// What one call takes.
 const BATCH: usize = 1000;
 
-/// When API keys were last used, written to the database beside the requests.
+/// When API keys were last used, and their digests under the current pepper where another one is stored: written to the
+/// database beside the requests.
 ///
 /// It is best effort: what the database does not take is forgotten, and the key's next use is noted a minute later.
 pub(crate) struct KeyUses {
@@ -30,7 +33,12 @@ pub(crate) struct KeyUses {
 
 struct State {
     noted: ExpiringMap<Uuid, ()>,
-    waiting: HashMap<Uuid, Timestamp>,
+    waiting: HashMap<Uuid, Waiting>,
+}
+
+struct Waiting {
+    at: Timestamp,
+    digest: Option<KeyDigest>,
 }
 
 #[derive(Serialize)]
@@ -42,6 +50,15 @@ struct Uses {
 struct Use {
     id: Uuid,
     at: Timestamp,
+    #[serde(flatten)]
+    digest: Option<NewDigest>,
+}
+
+/// What is stored of the key from now on.
+#[derive(Serialize)]
+struct NewDigest {
+    digest: String,
+    pepper_version: u16,
 }
 
 impl KeyUses {
@@ -49,8 +66,9 @@ impl KeyUses {
         Self { supabase, state: Mutex::new(State { noted: ExpiringMap::new(CAPACITY), waiting: HashMap::new() }) }
     }
 
-    /// Notes that a key is used now; the writing is left to the background.
-    pub(crate) fn note(self: &Arc<Self>, id: Uuid, context: &Context) {
+    /// Notes that a key is used now, and `digest` if it is stored under another pepper; the writing is left to the
+    /// background.
+    pub(crate) fn note(self: &Arc<Self>, id: Uuid, digest: Option<KeyDigest>, context: &Context) {
         let now = context.clock.now();
         {
             let mut state = self.state();
@@ -58,7 +76,7 @@ impl KeyUses {
                 return;
             }
             state.noted.insert(id, (), now, later(now, EVERY));
-            state.waiting.insert(id, now);
+            state.waiting.insert(id, Waiting { at: now, digest });
         }
         // Each request that adds a use also looks after the writing: a host may tear down what another one began.
         let (uses, background) = (Arc::clone(self), context.clone());
@@ -74,7 +92,7 @@ impl KeyUses {
         if waiting.is_empty() {
             return;
         }
-        let keys: Vec<_> = waiting.into_iter().map(|(id, at)| Use { id, at }).collect();
+        let keys: Vec<_> = waiting.into_iter().map(|(id, waiting)| Use::of(id, &waiting)).collect();
         let count = keys.len();
         // As the edge: nobody writes when their own key was used.
         let written: Result<Value, _> = self.supabase.rpc(context, TOUCH_KEYS, &Uses { keys }, Identity::Service).await;
@@ -85,5 +103,12 @@ impl KeyUses {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Use {
+    fn of(id: Uuid, waiting: &Waiting) -> Self {
+        let digest = waiting.digest.map(|of| NewDigest { digest: hex(&of.digest), pepper_version: of.pepper_version });
+        Self { id, at: waiting.at, digest }
     }
 }

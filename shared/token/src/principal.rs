@@ -28,6 +28,8 @@ pub struct Principal {
     pub is_anonymous: bool,
     /// The authenticator assurance level: `aal1`, or `aal2` after a second factor.
     pub aal: Option<String>,
+    /// Whether the organization takes only users who signed in with a second factor.
+    pub requires_aal2: bool,
     /// The kind of credential.
     pub method: Method,
     /// The API key's id, also behind a token that the key was exchanged for.
@@ -109,6 +111,12 @@ impl Principal {
     /// Whether the credential has `scope`.
     pub fn has_scope(&self, scope: &str) -> bool {
         self.scopes.iter().any(|held| held == scope)
+    }
+
+    /// Whether the organization requires a second factor and the user signed in without one. An API key needs none: its
+    /// user had to be allowed to make it.
+    pub fn lacks_second_factor(&self) -> bool {
+        self.requires_aal2 && self.key_id.is_none() && self.aal.as_deref() != Some("aal2")
     }
 }
 

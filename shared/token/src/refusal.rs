@@ -21,6 +21,12 @@ pub enum Refusal {
     /// The credential is valid and lacks this scope: 403.
     #[error("the credential lacks the scope {0}")]
     InsufficientScope(&'static str),
+    /// An anonymous user came where only users with an identity may: 403.
+    #[error("the user is anonymous")]
+    NoIdentity,
+    /// The organization requires a second factor, and the user signed in without one: 403.
+    #[error("the organization requires a second factor")]
+    NoSecondFactor,
     /// Too many credentials that do not exist came from there, or look like this one: 429.
     #[error("too many unknown credentials were tried")]
     TooManyAttempts {
@@ -59,6 +65,8 @@ impl From<Refusal> for Problem {
                     WWW_AUTHENTICATE,
                     &format!(r#"Bearer realm="qlp-edge", error="insufficient_scope", scope="{scope}""#),
                 ),
+            Refusal::NoIdentity => Problem::new(kinds::IDENTITY_REQUIRED),
+            Refusal::NoSecondFactor => Problem::new(kinds::SECOND_FACTOR_REQUIRED),
             Refusal::TooManyAttempts { retry_after } => Problem::new(kinds::RATE_LIMITED)
                 .detail("Too many API keys were tried that do not exist.")
                 .header(RETRY_AFTER, &whole_seconds(retry_after).to_string()),
@@ -103,6 +111,12 @@ mod tests {
         let (status, challenge, _) = response(Refusal::InsufficientScope("llm"));
         assert_eq!(status, 403);
         assert_eq!(challenge, r#"Bearer realm="qlp-edge", error="insufficient_scope", scope="llm""#);
+    }
+
+    #[test]
+    fn who_has_to_sign_in_otherwise_gets_403() {
+        assert_eq!(response(Refusal::NoIdentity), (403, String::new(), String::new()));
+        assert_eq!(response(Refusal::NoSecondFactor), (403, String::new(), String::new()));
     }
 
     #[test]

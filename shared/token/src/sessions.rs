@@ -52,8 +52,6 @@ const MAX_USER_AGENT: usize = 500;
 pub struct SessionConfig {
     /// The edge's secret.
     pub key: SessionKey,
-    /// The project that keeps them.
-    pub supabase: supabase::Config,
     /// Web origins besides the edge's own whose pages may use them.
     pub origins: Vec<String>,
 }
@@ -122,14 +120,9 @@ struct Names {
 }
 
 impl Sessions {
-    /// Sessions as configured.
-    pub fn new(config: SessionConfig) -> Self {
-        Self {
-            key: config.key,
-            supabase: Supabase::new(config.supabase),
-            origins: config.origins,
-            held: Mutex::new(ExpiringMap::new(CAPACITY)),
-        }
+    /// Sessions as configured, which `supabase` keeps.
+    pub fn new(config: SessionConfig, supabase: Supabase) -> Self {
+        Self { key: config.key, supabase, origins: config.origins, held: Mutex::new(ExpiringMap::new(CAPACITY)) }
     }
 
     /// Gives a user who has just signed in a cookie in place of `session`'s tokens.

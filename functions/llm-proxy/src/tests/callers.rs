@@ -20,7 +20,7 @@ fn key_holder(scene: &Scene, scopes: &[&str]) -> token::Caller {
         http::header::HeaderName::from_static("x-api-key"),
         key.expose_secret().parse().unwrap(),
     )]);
-    let found = json!({"key_id": KEY_ID, "user_id": USER, "org_id": ORG, "roles": ["developer"], "tier": "T1", "scopes": scopes});
+    let found = json!({"key_id": KEY_ID, "user_id": USER, "org_id": ORG, "roles": ["developer"], "tier": "T1", "pepper_version": 1, "scopes": scopes});
     scene.host.http.reply_json(200, found.to_string());
     let authenticator = Authenticator::new(scene.run(token::Config::load(&scene.host.variables)).unwrap());
     scene.run(authenticator.authenticate(with_headers(&headers), &scene.host.context())).unwrap()

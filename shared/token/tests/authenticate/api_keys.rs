@@ -3,14 +3,14 @@ use std::time::Duration;
 use platform::fakes::Host;
 use platform::{ClientAddress, SendError};
 use secrecy::ExposeSecret;
-use token::api_key::Pepper;
-use token::{ApiKeyConfig, Authenticator, Caller, Method, Reason, Refusal, Role, Sent, Tier};
+use serde_json::{Value, json};
+use token::{Authenticator, Caller, Method, Peppers, Project, Reason, Refusal, Role, Sent, Tier};
 
 use crate::support::*;
 
 const KEY: &str = "qlp_test_0123456789ABCDEFGHIJKLMNOPQ3BQI4O";
 const FOUND: &str = r#"{"key_id":"00000000-0000-4000-8000-0000000000aa","user_id":"00000000-0000-4000-8000-000000000001",
-    "org_id":"00000000-0000-4000-8000-00000000000a","roles":["developer"],"tier":"T3","scopes":["llm","root"]}"#;
+    "org_id":"00000000-0000-4000-8000-00000000000a","roles":["developer"],"tier":"T3","pepper_version":1,"scopes":["llm","root"]}"#;
 
 struct Edge {
     host: Host,
@@ -19,13 +19,12 @@ struct Edge {
 
 impl Edge {
     fn new() -> Self {
-        let supabase = supabase::Config {
-            url: "https://x.supabase.co".parse().unwrap(),
-            publishable_key: "sb_publishable_p".into(),
-            secret_key: Some("sb_secret_s".into()),
-        };
-        let api_keys = ApiKeyConfig { pepper: Pepper::parse(&"00".repeat(32)).unwrap(), supabase };
-        let config = token::Config { api_keys: Some(api_keys), ..inline_config(&[], None) };
+        Self::with(&"00".repeat(32))
+    }
+
+    fn with(peppers: &str) -> Self {
+        let project = Project { peppers: Peppers::parse(peppers), ..project() };
+        let config = token::Config { project: Some(project), ..inline_config(&[], None) };
         Self { host: Host::new(), authenticator: Authenticator::new(config) }
     }
 
@@ -66,8 +65,52 @@ fn an_api_key_says_for_whom_it_acts_and_has_only_its_scopes() {
     let request = &edge.host.http.requests()[0];
     assert_eq!(request.uri.path(), "/rest/v1/rpc/authenticate_key");
     let digest = "c02013d9e4387e3d8f59ad8bff0000d39404c7dfed9b1df18c6706aa02db79ba";
-    assert_eq!(request.text(), format!(r#"{{"payload":{{"digest":"{digest}","pepper_version":1}}}}"#));
+    assert_eq!(request.text(), format!(r#"{{"payload":{{"digests":[{{"digest":"{digest}","pepper_version":1}}]}}}}"#));
     assert_eq!((request.header("apikey"), request.header("authorization")), (Some("sb_secret_s"), None));
+}
+
+/// Answers whatever is asked of it as a database that has the key under the pepper `version`.
+fn stored_under(edge: &Edge, version: u16) {
+    edge.host.http.handle(move |request| async move {
+        let body = if request.uri().path().ends_with("/touch_keys") {
+            r#"{"touched":1}"#.to_owned()
+        } else {
+            FOUND.replace(r#""pepper_version":1"#, &format!(r#""pepper_version":{version}"#))
+        };
+        Ok(json_reply(body))
+    });
+}
+
+#[test]
+fn a_key_is_looked_up_under_every_live_pepper_at_once_and_stored_under_the_current_one() {
+    let edge = Edge::with(&format!("3:{},{},2:{}", "03".repeat(32), "00".repeat(32), "02".repeat(32)));
+    stored_under(&edge, 1);
+    let used_at = edge.host.clock.now();
+    edge.authenticate(KEY).unwrap();
+    edge.authenticate(KEY).unwrap();
+    assert_eq!(edge.look_ups(), 1);
+    let asked: Value = serde_json::from_str(edge.host.http.requests()[0].text()).unwrap();
+    let digests = asked["payload"]["digests"].as_array().unwrap();
+    let versions: Vec<_> = digests.iter().map(|asked| asked["pepper_version"].as_u64().unwrap()).collect();
+    assert_eq!(versions, [3, 1, 2], "the current one first");
+    let digest = "c02013d9e4387e3d8f59ad8bff0000d39404c7dfed9b1df18c6706aa02db79ba";
+    assert_eq!(digests[1]["digest"], digest, "under 32 zero bytes");
+    edge.host.block_on(edge.host.background.run_all());
+    let written: Value = serde_json::from_str(edge.host.http.requests().last().unwrap().text()).unwrap();
+    let expected = json!([{"id": "00000000-0000-4000-8000-0000000000aa", "at": used_at,
+        "digest": digests[0]["digest"], "pepper_version": 3}]);
+    assert_eq!(written["payload"]["keys"], expected);
+}
+
+#[test]
+fn what_is_stored_under_the_current_pepper_stays_so() {
+    let edge = Edge::with(&format!("2:{},{}", "02".repeat(32), "00".repeat(32)));
+    stored_under(&edge, 2);
+    edge.authenticate(KEY).unwrap();
+    edge.host.block_on(edge.host.background.run_all());
+    let written: Value = serde_json::from_str(edge.host.http.requests().last().unwrap().text()).unwrap();
+    assert!(written["payload"]["keys"][0]["at"].is_string());
+    assert!(written["payload"]["keys"][0].get("digest").is_none());
 }
 
 #[test]
@@ -287,7 +330,7 @@ fn keys_that_begin_alike_are_counted_wherever_they_come_from() {
     assert!(answers[30..].iter().any(|refusal| matches!(refusal, Refusal::TooManyAttempts { .. })), "{answers:?}");
 }
 
-fn json_reply(body: &'static str) -> platform::Response {
+fn json_reply(body: impl Into<platform::Body>) -> platform::Response {
     let mut response = platform::Response::new(body.into());
     response.headers_mut().insert("content-type", "application/json".parse().unwrap());
     response

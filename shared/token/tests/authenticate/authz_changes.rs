@@ -16,12 +16,7 @@ struct Edge {
 impl Edge {
     fn new() -> Self {
         let key = Key::new("k1", 7);
-        let project = supabase::Config {
-            url: "https://x.supabase.co".parse().unwrap(),
-            publishable_key: "sb_publishable_p".into(),
-            secret_key: Some("sb_secret_s".into()),
-        };
-        let config = token::Config { project: Some(project), ..inline_config(&[key.jwk()], None) };
+        let config = token::Config { project: Some(project()), ..inline_config(&[key.jwk()], None) };
         Self { host: Host::new(), key, authenticator: Authenticator::new(config) }
     }
 

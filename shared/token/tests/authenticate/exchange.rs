@@ -12,8 +12,7 @@ use proptest::prelude::*;
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use signature::PureRustSigner;
-use token::api_key::Pepper;
-use token::{Actor, ApiKeyConfig, Authenticator, ExchangeError, Issued, Method, Principal, SCOPES, TokenType, Wish};
+use token::{Actor, Authenticator, ExchangeError, Issued, Method, Principal, SCOPES, TokenType, Wish};
 
 use crate::support::*;
 
@@ -39,14 +38,11 @@ impl Edge {
     fn new(signs: Signs) -> Self {
         let supabase = Key::new("k1", 1);
         let legacy = matches!(signs, Signs::Hs256).then_some(LEGACY);
-        let project = supabase::Config {
-            url: "https://x.supabase.co".parse().unwrap(),
-            publishable_key: "sb_publishable_p".into(),
-            secret_key: Some("sb_secret_s".into()),
+        let config = token::Config {
+            project: Some(with_pepper()),
+            edge: edge_config(),
+            ..inline_config(&[supabase.jwk()], legacy)
         };
-        let api_keys = ApiKeyConfig { pepper: Pepper::parse(&"00".repeat(32)).unwrap(), supabase: project };
-        let config =
-            token::Config { api_keys: Some(api_keys), edge: edge_config(), ..inline_config(&[supabase.jwk()], legacy) };
         Self { host: Host::new(), supabase, authenticator: Authenticator::new(config) }
     }
 
@@ -78,7 +74,7 @@ impl Edge {
 }
 
 fn found(scopes: &[&str]) -> Value {
-    json!({"key_id": KEY_ID, "user_id": USER, "org_id": ORG, "roles": ["developer"], "tier": "T2", "scopes": scopes,
+    json!({"key_id": KEY_ID, "user_id": USER, "org_id": ORG, "roles": ["developer"], "tier": "T2", "pepper_version": 1, "scopes": scopes,
            "authz_epoch": 3})
 }
 
@@ -99,7 +95,8 @@ fn an_api_key_becomes_a_token_that_supabase_and_the_edge_accept() {
             Signs::Es256 => assert_eq!((&header["alg"], &header["kid"]), (&json!("ES256"), &json!("e1"))),
             Signs::Hs256 => assert_eq!((&header["alg"], &header["kid"]), (&json!("HS256"), &Value::Null)),
         }
-        let metadata = json!({"org_id": ORG, "roles": ["developer"], "tier": "T2", "authz_epoch": 3});
+        let metadata =
+            json!({"org_id": ORG, "roles": ["developer"], "tier": "T2", "requires_aal2": false, "authz_epoch": 3});
         for (name, expected) in [
             ("iss", json!(ISSUER)),
             ("aud", json!("authenticated")),
@@ -243,6 +240,8 @@ struct Subject {
     lifetime: Option<i64>,
     actors: usize,
     org: bool,
+    requires_aal2: bool,
+    aal: &'static str,
 }
 
 prop_compose! {
@@ -252,8 +251,10 @@ prop_compose! {
         lifetime in proptest::option::of(1_i64..900),
         actors in 0..3_usize,
         org in any::<bool>(),
+        requires_aal2 in any::<bool>(),
+        aal in prop_oneof![Just("aal1"), Just("aal2")],
     ) -> Subject {
-        Subject { is_key, scopes, lifetime, actors, org }
+        Subject { is_key, scopes, lifetime, actors, org, requires_aal2, aal }
     }
 }
 
@@ -273,6 +274,8 @@ impl Subject {
         if !self.org {
             claims["app_metadata"] = json!({});
         }
+        claims["app_metadata"]["requires_aal2"] = json!(self.requires_aal2);
+        claims["aal"] = json!(self.aal);
         let act = (0..self.actors).fold(Value::Null, |inner, number| match inner {
             Value::Null => json!({"sub": format!("a{number}")}),
             inner => json!({"sub": format!("a{number}"), "act": inner}),
@@ -296,7 +299,9 @@ prop_compose! {
 /// What the rules say, told another way: refusing everything would widen nothing either.
 fn may_be_granted(subject: &Principal, wish: &Wish, now: Timestamp) -> bool {
     let lives = |end: Option<Timestamp>| end.is_none_or(|end| end.as_second() > now.as_second());
-    wish.audience.as_deref() != Some("other")
+    let is_strong_enough = subject.key_id.is_some() || !subject.requires_aal2 || subject.aal.as_deref() == Some("aal2");
+    is_strong_enough
+        && wish.audience.as_deref() != Some("other")
         && wish.scopes.iter().flatten().all(|scope| subject.scopes.contains(scope))
         && subject.actors.len() + usize::from(wish.actor.is_some()) <= 2
         && lives(subject.expires_at)
@@ -342,6 +347,8 @@ proptest! {
             prop_assert_eq!(after.method, Method::ExchangedToken);
             prop_assert!(after.session_id.is_none());
             prop_assert!(after.is_anonymous == first.is_anonymous);
+            prop_assert!(after.requires_aal2 == first.requires_aal2);
+            prop_assert!(first.key_id.is_some() || after.aal == first.aal);
             prop_assert!(after.expires_at.is_some_and(|end| before.expires_at.is_none_or(|limit| end <= limit)));
             prop_assert!(after.actors.len() <= 2 && after.actors.ends_with(&before.actors));
             before = after;

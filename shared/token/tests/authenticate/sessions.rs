@@ -8,7 +8,7 @@ use platform::{Body, SendError};
 use serde_json::{Value, json};
 use token::{Authenticator, Begun, Caller, Device, Method, Reason, Refusal, Sent, SessionConfig, SessionKey};
 
-use crate::support::*;
+use crate::support::{self, *};
 
 /// A project that keeps one session, as the database functions do, and gives new tokens.
 #[derive(Default)]
@@ -129,18 +129,13 @@ impl Edge {
                 Ok(response)
             }
         });
-        let supabase = supabase::Config {
-            url: "https://x.supabase.co".parse().unwrap(),
-            publishable_key: "sb_publishable_p".into(),
-            secret_key: Some("sb_secret_s".into()),
-        };
         let sessions = SessionConfig {
             key: SessionKey::parse(&key.repeat(32)).unwrap(),
-            supabase: supabase.clone(),
             origins: vec!["https://app.test".to_owned()],
         };
         let keys = [Key::new("k1", 7).jwk()];
-        let config = token::Config { sessions: Some(sessions), project: Some(supabase), ..inline_config(&keys, None) };
+        let kept_by = token::Project { sessions: Some(sessions), ..support::project() };
+        let config = token::Config { project: Some(kept_by), ..inline_config(&keys, None) };
         Self { host, authenticator: Authenticator::new(config), project: Arc::clone(project) }
     }
 

@@ -13,7 +13,7 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 use sha2::Sha256;
 use signature::PureRust;
-use token::{Authenticator, Caller, Config, EdgeConfig, Jwks, Reason, Refusal, Sent, SigningKeys};
+use token::{Authenticator, Caller, Config, EdgeConfig, Jwks, Peppers, Project, Reason, Refusal, Sent, SigningKeys};
 
 pub const USER: &str = "00000000-0000-4000-8000-000000000001";
 pub const ISSUER: &str = "https://x.supabase.co/auth/v1";
@@ -106,11 +106,24 @@ pub fn config(jwks: Jwks) -> Config {
         audience: "authenticated".into(),
         jwks,
         hs256_secret: None,
-        api_keys: None,
-        sessions: None,
         project: None,
         edge: EdgeConfig::default(),
     }
+}
+
+/// A project without API keys and cookie sessions.
+pub fn project() -> Project {
+    let supabase = supabase::Config {
+        url: "https://x.supabase.co".parse().unwrap(),
+        publishable_key: "sb_publishable_p".into(),
+        secret_key: Some("sb_secret_s".into()),
+    };
+    Project { supabase, peppers: None, sessions: None }
+}
+
+/// A project whose API keys are stored under 32 zero bytes.
+pub fn with_pepper() -> Project {
+    Project { peppers: Peppers::parse(&"00".repeat(32)), ..project() }
 }
 
 /// An authenticator that has these keys and asks nobody.

@@ -46,6 +46,36 @@ fn an_access_token_says_who_is_calling() {
 }
 
 #[test]
+fn where_a_second_factor_is_required_nothing_is_done_without_one() {
+    let key = Key::new("k1", 1);
+    let caller = |aal: &Value, required: bool| {
+        let mut claims = claims();
+        claims["aal"] = aal.clone();
+        claims["app_metadata"]["requires_aal2"] = json!(required);
+        authenticate(&inline(&[key.jwk()]), &key.token(&claims)).unwrap()
+    };
+    for aal in [json!("aal1"), json!("aal3"), json!(""), json!(null)] {
+        let refused = caller(&aal, true);
+        assert_eq!(refused.require_scope("llm"), Err(Refusal::NoSecondFactor), "{aal}");
+        assert_eq!(refused.require_scope("admin"), Err(Refusal::NoSecondFactor), "{aal}");
+        assert!(refused.access_token().is_some(), "the account itself is still the user's");
+        assert!(caller(&aal, false).require_scope("llm").is_ok(), "{aal}");
+    }
+    assert!(caller(&json!("aal2"), true).require_scope("llm").is_ok());
+}
+
+#[test]
+fn an_anonymous_user_has_no_identity_and_may_use_the_llm() {
+    let key = Key::new("k1", 1);
+    for anonymous in [true, false] {
+        let token = key.token(&with("is_anonymous", json!(anonymous)));
+        let caller = authenticate(&inline(&[key.jwk()]), &token).unwrap();
+        assert!(caller.require_scope("llm").is_ok());
+        assert_eq!(caller.require_identity().is_err(), anonymous);
+    }
+}
+
+#[test]
 fn rs256_and_legacy_hs256_are_accepted_beside_es256() {
     let key = Key::new("k1", 1);
     let authenticator = Authenticator::new(inline_config(&[key.jwk(), rsa_jwk()], Some(SECRET)));

@@ -8,8 +8,7 @@ use platform::fakes::Host;
 use problem::kinds;
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
-use token::api_key::Pepper;
-use token::{ApiKeyConfig, Authenticator, Caller, EdgeConfig};
+use token::{Authenticator, Caller, EdgeConfig};
 
 use crate::support::*;
 
@@ -22,20 +21,14 @@ struct Edge {
 
 impl Edge {
     fn new(edge: EdgeConfig) -> Self {
-        let supabase = supabase::Config {
-            url: "https://x.supabase.co".parse().unwrap(),
-            publishable_key: "sb_publishable_p".into(),
-            secret_key: Some("sb_secret_s".into()),
-        };
-        let api_keys = ApiKeyConfig { pepper: Pepper::parse(&"00".repeat(32)).unwrap(), supabase };
         let config =
-            token::Config { api_keys: Some(api_keys), edge, ..inline_config(&[Key::new("k1", 1).jwk()], None) };
+            token::Config { project: Some(with_pepper()), edge, ..inline_config(&[Key::new("k1", 1).jwk()], None) };
         Self { host: Host::new(), authenticator: Authenticator::new(config) }
     }
 
     fn caller(&self, change: impl FnOnce(&mut Value)) -> Caller {
         let mut found = json!({"key_id": "00000000-0000-4000-8000-0000000000aa", "user_id": USER,
-            "org_id": "00000000-0000-4000-8000-00000000000a", "roles": ["developer"], "tier": "T1", "scopes": ["usage:read"]});
+            "org_id": "00000000-0000-4000-8000-00000000000a", "roles": ["developer"], "tier": "T1", "pepper_version": 1, "scopes": ["usage:read"]});
         change(&mut found);
         self.host.http.reply_json(200, found.to_string());
         self.host.clock.advance(Duration::from_secs(10)); // beyond what is remembered of the key

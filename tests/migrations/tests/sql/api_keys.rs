@@ -22,6 +22,9 @@ pub const TESTS: &[Test] = &[
     ("a_key_never_lives_longer_by_rotation", lifetimes),
     ("a_key_is_rotated_once_by_its_user_while_it_works", rotation_refused),
     ("of_two_rotations_at_once_one_succeeds", rotation_at_once),
+    ("a_key_is_found_under_any_of_three_peppers_and_by_an_edge_that_knows_one", peppers),
+    ("a_used_key_is_stored_under_the_current_pepper_from_then_on", rehash),
+    ("a_digest_comes_with_its_pepper_and_is_nobody_else_s", rehash_refused),
     ("authenticating_writes_nothing", no_write),
     ("the_use_of_a_key_is_noted_once_a_minute_and_never_in_the_future", touching),
     ("a_token_that_a_key_was_exchanged_for_makes_and_revokes_no_key", exchanged),
@@ -38,7 +41,8 @@ fn acts(cluster: &Cluster) {
     let expected = json!({
         "key_id": key["id"], "user_id": cluster.developer, "org_id": cluster.org, "roles": ["developer"], "tier": "T1",
         "scopes": ["llm", "usage:read"], "allowed_cidrs": ["192.0.2.0/24", "2001:db8::/32"],
-        "expires_at": "2999-01-01T00:00:00+00:00", "authz_epoch": epoch(cluster, cluster.developer),
+        "expires_at": "2999-01-01T00:00:00+00:00", "pepper_version": 1,
+        "authz_epoch": epoch(cluster, cluster.developer),
     });
     assert_eq!(authenticate(cluster, &digest, 1), expected);
 }
@@ -229,6 +233,64 @@ fn rotation_at_once(cluster: &Cluster) {
     for refused in outcomes.iter().filter_map(|outcome| outcome.as_ref().err()) {
         assert_eq!(code(refused), "PT409");
     }
+}
+
+fn peppers(cluster: &Cluster) {
+    let digest = new_digest();
+    let key = make(cluster, cluster.developer, &digest, &json!({ "pepper_version": 2 }));
+    let ask = |asked: &[(&str, i32)]| {
+        let digests: Vec<_> =
+            asked.iter().map(|(d, version)| json!({ "digest": d, "pepper_version": version })).collect();
+        cluster.call(As::Service, "authenticate_key", &json!({ "digests": digests })).unwrap()
+    };
+    let (third, first) = (new_digest(), new_digest());
+    let found = ask(&[(&third, 3), (&digest, 2), (&first, 1)]);
+    assert_eq!((&found["key_id"], &found["pepper_version"]), (&key["id"], &json!(2)));
+    assert_eq!(authenticate(cluster, &digest, 2), found, "by an edge that knows one pepper");
+    assert_eq!(ask(&[(&third, 3), (&digest, 1)]), json!({}), "the pepper of the key has been dropped");
+    assert_eq!(ask(&[]), json!({}));
+    let four = json!({ "digests": vec![json!({ "digest": digest, "pepper_version": 2 }); 4] });
+    assert_eq!(cluster.refusal(As::Service, "authenticate_key", &four), ("PT422".into(), "digests".into()));
+}
+
+fn rehash(cluster: &Cluster) {
+    let (old, new) = (new_digest(), new_digest());
+    let key = make(cluster, cluster.developer, &old, &json!({}));
+    let touch = |digest: &str, version: i32| {
+        let now: Value = cluster.superuser("postgres").query_one("select to_jsonb(now())", &[]).unwrap().get(0);
+        let keys = json!([{ "id": key["id"], "at": now, "digest": digest, "pepper_version": version }]);
+        cluster.call(As::Service, "touch_keys", &json!({ "keys": keys })).unwrap()["touched"].clone()
+    };
+    let plain = json!({ "keys": [{ "id": key["id"], "at": "2026-01-01T00:00:00Z" }] });
+    cluster.call(As::Service, "touch_keys", &plain).unwrap();
+    assert_eq!(authenticate(cluster, &old, 1)["key_id"], key["id"], "a use alone changes nothing else");
+    assert_eq!(touch(&new, 2), 1);
+    assert_eq!(authenticate(cluster, &old, 1), json!({}));
+    assert_eq!(authenticate(cluster, &new, 2)["key_id"], key["id"]);
+    assert_eq!(touch(&new, 2), 0, "once");
+    // Within the minute: whoever drops a pepper need not wait for every key's next minute.
+    assert_eq!(touch(&old, 1), 1);
+    assert_eq!(authenticate(cluster, &old, 1)["key_id"], key["id"]);
+}
+
+fn rehash_refused(cluster: &Cluster) {
+    let (mine, other) = (new_digest(), new_digest());
+    let key = make(cluster, cluster.developer, &mine, &json!({}));
+    make(cluster, cluster.owner, &other, &json!({}));
+    for more in [
+        json!({ "digest": new_digest() }),
+        json!({ "pepper_version": 2 }),
+        json!({ "digest": "abcd", "pepper_version": 2 }),
+        json!({ "digest": "xyz", "pepper_version": 2 }),
+        json!({ "digest": new_digest(), "pepper_version": 0 }),
+        json!({ "digest": other, "pepper_version": 2 }),
+    ] {
+        let mut used = json!({ "id": key["id"], "at": "2026-01-01T00:00:00Z" });
+        used.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let refused = cluster.refusal(As::Service, "touch_keys", &json!({ "keys": [used] }));
+        assert_eq!(refused, ("PT422".into(), "keys".into()), "{more}");
+    }
+    assert_eq!(authenticate(cluster, &mine, 1)["key_id"], key["id"]);
 }
 
 fn no_write(cluster: &Cluster) {

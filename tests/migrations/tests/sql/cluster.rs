@@ -51,6 +51,10 @@ pub struct Organization {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum As {
     User(Uuid),
+    /// A user who signed in with a second factor.
+    SecondFactor(Uuid),
+    /// The API key of a user, which was exchanged for a token.
+    Key(Uuid),
     Anonymous,
     Service,
 }
@@ -177,7 +181,12 @@ pub fn become_(transaction: &mut Transaction<'_>, who: As) {
     let (role, claims) = match who {
         As::Anonymous => ("anon", json!({ "role": "anon" })),
         As::Service => ("service_role", json!({ "role": "service_role" })),
-        As::User(id) => ("authenticated", json!({ "role": "authenticated", "sub": id })),
+        As::User(id) => ("authenticated", json!({ "role": "authenticated", "sub": id, "aal": "aal1" })),
+        As::SecondFactor(id) => ("authenticated", json!({ "role": "authenticated", "sub": id, "aal": "aal2" })),
+        As::Key(id) => {
+            let claims = json!({ "role": "authenticated", "sub": id, "aal": "aal1", "exchanged": true, "key_id": id });
+            ("authenticated", claims)
+        }
     };
     let set = "select set_config('role', $1, true), set_config('request.jwt.claims', $2, true)";
     transaction.execute(set, &[&role, &claims.to_string()]).unwrap();

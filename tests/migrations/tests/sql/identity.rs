@@ -72,7 +72,7 @@ fn hook(cluster: &Cluster) {
     let expected = json!({
         "sub": cluster.owner, "aal": "aal2", "is_anonymous": true, "user_metadata": { "org_id": cluster.other_org },
         "app_metadata": {
-            "provider": "email", "org_id": cluster.org, "roles": ["owner"], "tier": "T1",
+            "provider": "email", "org_id": cluster.org, "roles": ["owner"], "tier": "T1", "requires_aal2": false,
             "authz_epoch": epoch(cluster, cluster.owner),
         },
     });
@@ -81,7 +81,7 @@ fn hook(cluster: &Cluster) {
 
 fn hook_without_organization(cluster: &Cluster) {
     let answer = run_hook(cluster, Uuid::nil(), &json!({ "sub": Uuid::nil() }));
-    let expected = json!({ "org_id": null, "roles": [], "tier": "T1", "authz_epoch": 0 });
+    let expected = json!({ "org_id": null, "roles": [], "tier": "T1", "requires_aal2": false, "authz_epoch": 0 });
     assert_eq!(answer["claims"]["app_metadata"], expected);
 }
 
@@ -194,7 +194,7 @@ fn changed_rights(cluster: &Cluster) {
     assert_eq!(cluster.refusal(As::User(cluster.owner), "authz_changes", &json!({})).0, "42501");
 }
 
-fn epoch(cluster: &Cluster, user: Uuid) -> i64 {
+pub fn epoch(cluster: &Cluster, user: Uuid) -> i64 {
     let epoch = "select authz_epoch from public.users where id = $1";
     cluster.superuser("postgres").query_one(epoch, &[&user]).unwrap().get(0)
 }
@@ -209,7 +209,7 @@ fn hook_grants(cluster: &Cluster) {
     }
 }
 
-fn run_hook(cluster: &Cluster, user: Uuid, claims: &Value) -> Value {
+pub fn run_hook(cluster: &Cluster, user: Uuid, claims: &Value) -> Value {
     let event = json!({ "user_id": user, "claims": claims, "authentication_method": "password" });
     let call = "select public.custom_access_token_hook($1)";
     cluster.login(Login::AuthAdmin).query_one(call, &[&event]).unwrap().get(0)

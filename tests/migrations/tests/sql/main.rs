@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)] // a test fails by panicking
 
+mod anonymous;
 mod api_keys;
 mod audit;
 mod catalog;
@@ -16,6 +17,7 @@ mod models;
 mod organizations;
 mod rate_limits;
 mod roles;
+mod second_factor;
 mod sessions;
 mod teams;
 mod usage;
@@ -32,6 +34,7 @@ type Test = (&'static str, fn(&Cluster));
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let tests = [
+        anonymous::TESTS,
         api_keys::TESTS,
         audit::TESTS,
         catalog::TESTS,
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
         organizations::TESTS,
         rate_limits::TESTS,
         roles::TESTS,
+        second_factor::TESTS,
         sessions::TESTS,
         teams::TESTS,
         usage::TESTS,
