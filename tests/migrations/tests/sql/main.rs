@@ -21,6 +21,7 @@ mod second_factor;
 mod sessions;
 mod teams;
 mod usage;
+mod usage_limits;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
         sessions::TESTS,
         teams::TESTS,
         usage::TESTS,
+        usage_limits::TESTS,
     ];
     if arguments.list {
         return libtest_mimic::run(&arguments, trials(&tests, None)).exit_code();
