@@ -122,7 +122,7 @@ impl Wish {
 
 impl Named {
     fn limit(&self) -> Limit {
-        Limit { unit: self.unit, window: self.window, limit: self.limit }
+        Limit { unit: self.unit, window: self.window, most: self.limit }
     }
 
     fn rule(self) -> Rule {

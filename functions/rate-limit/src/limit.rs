@@ -12,7 +12,8 @@ pub struct Limit {
     /// How long what was counted stays.
     pub window: Window,
     /// How much.
-    pub limit: u64,
+    #[serde(rename = "limit")]
+    pub most: u64,
 }
 
 /// `{"seconds": n}`, `"day"`, `"month"` or `"concurrent"`.
@@ -39,17 +40,17 @@ pub const MOST_LIMITS: usize = 16;
 impl Limit {
     /// The rule that the ledger keeps, by its name at `level`.
     pub fn rule(self, level: Level) -> Rule {
-        limits::rule(level, self.unit, self.window.into(), self.limit)
+        limits::rule(level, self.unit, self.window.into(), self.most)
     }
 
     /// What is wrong with it: where within it, and what would be right.
     pub fn fault(self) -> Option<(&'static str, String)> {
         match self.window {
-            _ if self.limit > MOST => Some(("/limit", format!("must be at most {MOST}"))),
+            _ if self.most > MOST => Some(("/limit", format!("must be at most {MOST}"))),
             Window::Seconds(seconds) if !(1..=LONGEST).contains(&seconds) => {
                 Some(("/window/seconds", format!("must be 1 to {LONGEST}")))
             }
-            Window::Seconds(_) if self.limit == 0 => {
+            Window::Seconds(_) if self.most == 0 => {
                 Some(("/limit", "must be at least 1 in so many seconds; with `day` or `month` it may be 0".into()))
             }
             Window::Concurrent if self.unit != Unit::Requests => {
