@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // a failed expectation ends its test
 
+mod attempts;
 mod exchange_audit;
 
 use std::sync::Arc;
