@@ -133,15 +133,15 @@ mod tests {
         Timestamp::from_second(second).unwrap()
     }
 
-    fn address(last: u8) -> Option<IpAddr> {
-        Some(IpAddr::from([192, 0, 2, last]))
+    fn address(last: u8) -> IpAddr {
+        IpAddr::from([192, 0, 2, last])
     }
 
     #[test]
     fn a_network_has_ten_in_a_minute_and_an_instance_a_hundred() {
         let refusals = Refusals::default();
         let admitted = |network: u8, second| {
-            (0..20).filter(|_| refusals.admit(&Kind::named(address(network)), at(second)).is_some()).count()
+            (0..20).filter(|_| refusals.admit(&Kind::named(Some(address(network))), at(second)).is_some()).count()
         };
         assert_eq!(
             (0..12).map(|network| admitted(network, 0)).collect::<Vec<_>>(),
@@ -153,7 +153,7 @@ mod tests {
     #[test]
     fn of_credentials_that_name_nobody_one_for_each_reason_is_recorded_and_the_others_are_counted() {
         let refusals = Refusals::default();
-        let refuse = |reason, second| refusals.admit(&Kind::nameless(address(1), reason), at(second));
+        let refuse = |reason, second| refusals.admit(&Kind::nameless(Some(address(1)), reason), at(second));
         assert_eq!(refuse(Reason::NotCompact, 0), Some(0));
         assert_eq!((0..7).filter_map(|_| refuse(Reason::NotCompact, 30)).count(), 0);
         assert_eq!(refuse(Reason::MalformedApiKey, 30), Some(0), "another reason");
@@ -180,7 +180,7 @@ mod tests {
     fn the_ledger_counts_for_all_instances_and_what_it_refuses_is_told_later() {
         let host = Host::new();
         let (one, other) = (Refusals::default(), Refusals::default());
-        let kind = Kind::nameless(address(1), Reason::NotBearer);
+        let kind = Kind::nameless(Some(address(1)), Reason::NotBearer);
         let take = |refusals: &Refusals| {
             let unrecorded = refusals.admit(&kind, host.clock.now())?;
             host.block_on(refusals.take(&kind, unrecorded, &host.context())).then_some(unrecorded)
@@ -188,7 +188,7 @@ mod tests {
         assert_eq!((take(&one), take(&other), take(&other)), (Some(0), None, None));
         host.clock.advance(std::time::Duration::from_mins(1));
         assert_eq!(take(&other), Some(2));
-        let named = Kind::named(address(1));
+        let named = Kind::named(Some(address(1)));
         let admitted = (0..12).filter(|_| host.block_on(Refusals::default().take(&named, 0, &host.context())));
         assert_eq!(admitted.count(), 10);
     }
