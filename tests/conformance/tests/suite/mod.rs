@@ -10,6 +10,7 @@ mod dependencies;
 mod faults;
 mod health;
 mod keys;
+mod limits;
 pub mod logs;
 mod orgs;
 mod sessions;
@@ -51,6 +52,7 @@ pub fn checks() -> Vec<(String, Check)> {
         ("faults", faults::CHECKS),
         ("health", health::CHECKS),
         ("keys", keys::CHECKS),
+        ("limits", limits::CHECKS),
         ("orgs", orgs::CHECKS),
         ("sessions", sessions::CHECKS),
         ("stream", stream::CHECKS),
