@@ -96,7 +96,7 @@ impl Accounts {
 
     /// Has the disk confirm what was written; where that fails, or much of the journal is out of date, writes it anew.
     pub(super) fn maintain(&self) -> io::Result<()> {
-        let file = self.books().journal.as_mut().and_then(Journal::to_sync);
+        let file = self.books().journal.as_mut().and_then(Journal::unsynced);
         if let Some(Err(error)) = file.map(|file| file.sync_data()) {
             tracing::error!(%error, "the ledger's journal could not be synced and is written anew");
             if let Some(journal) = &mut self.books().journal {
@@ -124,7 +124,7 @@ impl Accounts {
             copied = self.books().rewrite_rows(copied, last)?;
         }
         // Before it takes the other's place, and while others go on.
-        let file = self.books().journal.as_mut().map(Journal::rewrite_to_sync).transpose()?;
+        let file = self.books().journal.as_mut().map(Journal::unsynced_rewrite).transpose()?;
         file.map_or(Ok(()), |file| file.sync_data())?;
         let folder = self.books().finish_rewrite()?;
         Journal::sync_folder(&folder)

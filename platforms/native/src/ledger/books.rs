@@ -68,7 +68,7 @@ impl Books {
     pub(super) fn apply(&mut self, now: u64, name: &str, operations: &[Operation]) -> Result<Vec<Outcome>, StoreError> {
         self.make_room(now, name)?;
         if let Some(journal) = &mut self.journal {
-            journal.ready().map_err(unwritable)?;
+            journal.ready().map_err(|error| unwritable(&error))?;
         }
         let name = match self.accounts.get_key_value(name) {
             Some((name, _)) => Arc::clone(name),
@@ -78,7 +78,7 @@ impl Books {
         let outcomes = operations.iter().map(|operation| kept.account.apply(now, operation)).collect();
         note_due(&mut self.dues, &name, kept);
         let changes = kept.account.changes();
-        self.keep(&name, changes).map_err(unwritable)?;
+        self.keep(&name, changes).map_err(|error| unwritable(&error))?;
         Ok(outcomes)
     }
 
@@ -103,7 +103,7 @@ impl Books {
     fn keep(&mut self, name: &str, changes: Changes) -> io::Result<()> {
         let Changes { binding, fleeting, ended } = changes;
         let Some(journal) = &mut self.journal else {
-            ended.into_values().for_each(|row| self.rows.push(Place::Memory(row)));
+            self.rows.extend(ended.into_values().map(Place::Memory));
             return Ok(());
         };
         let mut batch = Batch::default();
@@ -112,7 +112,7 @@ impl Books {
         }
         batch.add(&Entry::Changed(name.to_owned(), binding, fleeting))?;
         let (places, written) = journal.write(&batch);
-        places.into_iter().for_each(|place| self.rows.push(place));
+        self.rows.extend(places);
         written
     }
 
@@ -193,6 +193,6 @@ fn note_due(dues: &mut BTreeSet<(u64, Arc<str>)>, name: &Arc<str>, kept: &mut Ke
     kept.due = due;
 }
 
-fn unwritable(error: io::Error) -> StoreError {
+fn unwritable(error: &io::Error) -> StoreError {
     StoreError::Unavailable(format!("the ledger's journal cannot be written: {error}"))
 }

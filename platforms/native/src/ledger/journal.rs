@@ -23,7 +23,7 @@ pub(super) struct Journal {
     torn: bool,
     /// A sync has failed: nobody knows what the disk has.
     doubtful: bool,
-    unsynced: bool,
+    is_unsynced: bool,
     /// Its length when it was last rewritten.
     rewritten: u64,
     rewrite: Option<Rewrite>,
@@ -109,7 +109,7 @@ impl Journal {
             unwritten: Vec::new(),
             torn: false,
             doubtful: false,
-            unsynced: true,
+            is_unsynced: true,
             rewritten: 0,
             rewrite: None,
             _lock: lock,
@@ -148,13 +148,13 @@ impl Journal {
         self.torn = false;
         self.length += self.unwritten.len() as u64;
         self.unwritten.clear();
-        self.unsynced = true;
+        self.is_unsynced = true;
         Ok(())
     }
 
     /// The file, and whether it has changed since it was last asked for.
-    pub(super) fn to_sync(&mut self) -> Option<Arc<File>> {
-        std::mem::take(&mut self.unsynced).then(|| self.file())
+    pub(super) fn unsynced(&mut self) -> Option<Arc<File>> {
+        std::mem::take(&mut self.is_unsynced).then(|| self.file())
     }
 
     pub(super) fn file(&self) -> Arc<File> {
@@ -187,7 +187,7 @@ impl Journal {
     }
 
     /// The successor, to be synced.
-    pub(super) fn rewrite_to_sync(&mut self) -> io::Result<Arc<File>> {
+    pub(super) fn unsynced_rewrite(&mut self) -> io::Result<Arc<File>> {
         Ok(Arc::clone(&self.successor()?.file))
     }
 
@@ -199,7 +199,7 @@ impl Journal {
         (self.file, self.length, self.rewritten) = (rewrite.file, rewrite.length, rewrite.length);
         // The successor has had it as well.
         self.unwritten.clear();
-        (self.torn, self.doubtful, self.unsynced) = (false, false, true);
+        (self.torn, self.doubtful, self.is_unsynced) = (false, false, true);
         Ok(rewrite.rows)
     }
 
@@ -332,5 +332,84 @@ impl Reader {
         }
         self.rows.extend(self.begun.drain(..));
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tempfile::TempDir;
+
+    fn row(number: u64) -> Batch {
+        let mut batch = Batch::of(&Entry::Row(number, format!("row {number}"))).unwrap();
+        batch.add(&Entry::Whole("org".into(), Vec::new())).unwrap();
+        batch
+    }
+
+    fn rows(folder: &TempDir) -> Vec<String> {
+        let (mut journal, found) = Journal::open(folder.path()).unwrap();
+        journal.ready().unwrap();
+        let places = found.rows.after(0, 99);
+        places.into_iter().map(|(_, place)| read_row(Some(&journal.file()), place).unwrap()).collect()
+    }
+
+    /// As a full disk would.
+    fn fail(journal: &mut Journal) -> Arc<File> {
+        let read_only = File::open(journal.folder.join(NAME)).unwrap();
+        std::mem::replace(&mut journal.file, Arc::new(read_only))
+    }
+
+    #[test]
+    fn a_batch_that_could_not_be_written_comes_before_the_next_one() {
+        let folder = TempDir::new().unwrap();
+        let (mut journal, _) = Journal::open(folder.path()).unwrap();
+        journal.write(&row(1)).1.unwrap();
+        let good = fail(&mut journal);
+        let (places, written) = journal.write(&row(2));
+        assert!(written.is_err() && journal.ready().is_err());
+        // It got halfway.
+        (&*good).write_all(b"0123 half a li").unwrap();
+        journal.file = good;
+        journal.ready().unwrap();
+        assert_eq!(read_row(Some(&journal.file()), places[0].clone()).unwrap(), "row 2");
+        journal.write(&row(3)).1.unwrap();
+        drop(journal);
+        assert_eq!(rows(&folder), ["row 1", "row 2", "row 3"]);
+    }
+
+    #[test]
+    fn nothing_is_accepted_after_a_failed_sync_until_all_is_written_anew() {
+        let folder = TempDir::new().unwrap();
+        let (mut journal, _) = Journal::open(folder.path()).unwrap();
+        let (places, written) = journal.write(&row(1));
+        written.unwrap();
+        journal.doubt();
+        assert!(journal.ready().is_err() && journal.wants_rewriting());
+        journal.begin_rewrite(0).unwrap();
+        let text = read_row(Some(&journal.file()), places[0].clone()).unwrap();
+        let mut copy = Batch::of(&Entry::Row(1, text)).unwrap();
+        copy.add(&Entry::Delivered(0)).unwrap();
+        journal.rewrite(&copy).unwrap();
+        assert_eq!(journal.finish_rewrite().unwrap().len(), 1);
+        assert!(journal.ready().is_ok() && !journal.wants_rewriting());
+        drop(journal);
+        assert_eq!(rows(&folder), ["row 1"]);
+    }
+
+    #[test]
+    fn a_successor_that_was_not_finished_is_no_harm() {
+        let folder = TempDir::new().unwrap();
+        let (mut journal, _) = Journal::open(folder.path()).unwrap();
+        journal.write(&row(1)).1.unwrap();
+        journal.begin_rewrite(0).unwrap();
+        drop(journal);
+        assert!(folder.path().join(SUCCESSOR).exists());
+        let (mut journal, _) = Journal::open(folder.path()).unwrap();
+        journal.begin_rewrite(0).unwrap();
+        journal.write(&row(2)).1.unwrap();
+        journal.abandon_rewrite();
+        assert!(journal.finish_rewrite().is_err());
+        drop(journal);
+        assert_eq!(rows(&folder), ["row 1", "row 2"]);
     }
 }

@@ -40,8 +40,8 @@ impl Rows {
         self.delivered + self.places.len() as u64
     }
 
-    pub(super) fn push(&mut self, place: Place) {
-        self.places.push_back(place);
+    pub(super) fn extend(&mut self, places: impl IntoIterator<Item = Place>) {
+        self.places.extend(places);
     }
 
     /// At most `count` after number `after`, with their numbers.
@@ -70,7 +70,7 @@ mod tests {
     #[test]
     fn rows_leave_in_the_order_in_which_they_came() {
         let mut rows = Rows::default();
-        (1..=5).for_each(|number| rows.push(row(number)));
+        rows.extend((1..=5).map(row));
         assert_eq!(rows.after(0, 2), [(1, row(1)), (2, row(2))]);
         rows.deliver(2);
         assert_eq!((rows.len(), rows.delivered(), rows.last()), (3, 2, 5));
