@@ -1,5 +1,6 @@
 //! The checks, by what they are about.
 
+mod access;
 mod audit;
 mod auth;
 mod bad_input;
@@ -13,6 +14,7 @@ mod keys;
 mod limits;
 pub mod logs;
 mod orgs;
+mod second_factor;
 mod sessions;
 mod stream;
 mod token_exchange;
@@ -42,6 +44,7 @@ pub type Check = fn(&Rig);
 /// Every check, with its name.
 pub fn checks() -> Vec<(String, Check)> {
     let modules = [
+        ("access", access::CHECKS),
         ("audit", audit::CHECKS),
         ("auth", auth::CHECKS),
         ("bad_input", bad_input::CHECKS),
@@ -54,6 +57,7 @@ pub fn checks() -> Vec<(String, Check)> {
         ("keys", keys::CHECKS),
         ("limits", limits::CHECKS),
         ("orgs", orgs::CHECKS),
+        ("second_factor", second_factor::CHECKS),
         ("sessions", sessions::CHECKS),
         ("stream", stream::CHECKS),
         ("token_exchange", token_exchange::CHECKS),
