@@ -4,28 +4,52 @@ use platform::{ClientAddress, Context};
 use problem::{Problem, kinds};
 use quota::{Decision, Policy, Take};
 
-/// Attempts at one account: 10 per 5 minutes.
-const PER_ACCOUNT: (&str, u64, u64) = ("sign-in-account", 10, 300);
-/// Attempts from one address: 100 per 5 minutes.
-const PER_ADDRESS: (&str, u64, u64) = ("sign-in-address", 100, 300);
+/// How many attempts in how many seconds. All of a list hold together: at first the shortest decides, and whoever goes
+/// on waits for a longer one, so that the wait grows with the guessing.
+type Limits = &'static [(&'static str, u64, u64)];
+
+/// Attempts at one account from one network.
+const PER_ACCOUNT_AND_NETWORK: Limits =
+    &[("sign-in-minute", 5, 60), ("sign-in-quarter-hour", 10, 15 * 60), ("sign-in-day", 30, DAY)];
+/// Attempts at one account from anywhere: more, so that nobody who guesses at an account keeps its owner out from elsewhere.
+const PER_ACCOUNT: Limits =
+    &[("sign-in-account-minute", 20, 60), ("sign-in-account-hour", 60, HOUR), ("sign-in-account-day", 200, DAY)];
+/// Attempts from one network at any accounts.
+const PER_NETWORK: Limits = &[
+    ("sign-in-network-minutes", 100, 5 * 60),
+    ("sign-in-network-hour", 300, HOUR),
+    ("sign-in-network-day", 1000, DAY),
+];
+const HOUR: u64 = 60 * 60;
+const DAY: u64 = 24 * HOUR;
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
 
 /// Counts one attempt to prove who someone is; 429 when there have been too many, 503 when they cannot be counted.
 ///
-/// The account is counted whether it exists or not, under a digest, so that the ledger holds no address book.
+/// The account is counted whether it exists or not, under a digest, so that the ledger holds no address book. The network
+/// comes first: whoever has to wait for it takes nothing from the account.
 pub async fn count(context: &Context, account: &str, address: Option<ClientAddress>) -> Result<(), Problem> {
-    let account = format!("account:{}", account_digest(account));
-    take(context, &account, PER_ACCOUNT).await?;
-    match address {
-        Some(address) => take(context, &format!("address:{}", address.network()), PER_ADDRESS).await,
-        None => Ok(()),
+    let network = address.map(|address| address.network());
+    if let Some(network) = &network {
+        take(context, &format!("address:{network}"), takes(PER_NETWORK, None).collect()).await?;
     }
+    // In one place, so that both are taken or none.
+    let from = network.as_deref().unwrap_or("unknown");
+    let of_account = takes(PER_ACCOUNT, None).chain(takes(PER_ACCOUNT_AND_NETWORK, Some(from)));
+    take(context, &format!("account:{}", account_digest(account)), of_account.collect()).await
 }
 
-async fn take(context: &Context, shard: &str, (name, limit, window_seconds): (&str, u64, u64)) -> Result<(), Problem> {
-    let policy = Policy { name: name.into(), limit, window_seconds };
-    let wish = Take { subject: name.into(), policy, quantity: 1 };
-    match context.ledger.take(shard, &[wish]).await {
+/// One of each; within a shard each network has counters of its own.
+fn takes(limits: Limits, network: Option<&str>) -> impl Iterator<Item = Take> {
+    limits.iter().map(move |&(name, limit, window_seconds)| {
+        let policy = Policy { name: name.into(), limit, window_seconds };
+        let subject = network.map_or_else(|| name.to_owned(), |network| format!("{name}:{network}"));
+        Take { subject, policy, quantity: 1 }
+    })
+}
+
+async fn take(context: &Context, shard: &str, takes: Vec<Take>) -> Result<(), Problem> {
+    match context.ledger.take(shard, &takes).await {
         Ok(decision) if decision.allowed => Ok(()),
         Ok(decision) => Err(too_many(&decision)),
         Err(error) => {

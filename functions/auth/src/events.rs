@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use audit::{Event, Origin, Outcome, Recorder, account_digest};
+use audit::{ActorKind, Event, Origin, Outcome, Recorder, account_digest};
 use platform::Context;
 use supabase::{AuthError, Session, SignUp};
-use token::Principal;
+use token::{ExchangeError, Principal};
 
 /// A sign-up, unless Supabase Auth gave no usable answer. Whether an address was free is not told to the log either when
 /// it must be confirmed first: then nobody is known for certain.
@@ -47,6 +47,23 @@ pub fn signed_out(recorder: &Arc<Recorder>, origin: Origin, principal: &Principa
     let mut event = Event::new("session.ended", Outcome::Success, origin, context);
     (event.actor_id, event.org_id) = (Some(principal.user_id), principal.org_id);
     recorder.record(event, context);
+}
+
+/// A token that was asked for in exchange and denied: the subject is known, and asked for more than it has.
+pub fn exchange_denied(
+    recorder: &Arc<Recorder>,
+    origin: Origin,
+    subject: &Principal,
+    error: &ExchangeError,
+    context: &Context,
+) {
+    let mut event = Event::new("token.denied", Outcome::Denied, origin, context).detail("reason", error.to_string());
+    (event.actor_id, event.org_id) = (Some(subject.user_id), subject.org_id);
+    if let Some(key) = subject.key_id {
+        event.actor_kind = ActorKind::Key;
+        event = event.detail("key_id", key.to_string());
+    }
+    recorder.record_denial(event, context);
 }
 
 /// What somebody did who has proved who they are.

@@ -99,7 +99,7 @@ impl Auth {
                 sessions::rotate(self, &head, &caller, context).await
             }
             ["auth", "refresh"] => sign_in::refresh(self, request, context).await,
-            ["auth", "token"] => token_exchange::exchange(&self.authenticator, request, context).await,
+            ["auth", "token"] => token_exchange::exchange(self, request, context).await,
             [".well-known", "jwks.json"] => Ok(jwks::publish(self.signing_keys.as_ref())),
             _ => Err(kinds::NOT_FOUND.into()),
         }

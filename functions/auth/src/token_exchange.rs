@@ -1,14 +1,16 @@
 use std::borrow::Cow;
+use std::sync::Arc;
 
+use audit::Origin;
 use http::StatusCode;
-use platform::{ClientAddress, Context, Request, Response};
+use platform::{Context, Request, Response};
 use problem::{Problem, kinds};
 use secrecy::ExposeSecret as _;
 use serde_json::json;
-use token::{Actor, Authenticator, ExchangeError, Refusal, Sent, TokenType, Wish};
+use token::{Actor, ExchangeError, Principal, Refusal, Sent, TokenType, Wish};
 use url::form_urlencoded;
 
-use crate::{LIMITS, answer};
+use crate::{Auth, LIMITS, answer, events};
 
 const GRANT_TYPE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 /// The most scopes that can be asked for; there are not even as many.
@@ -31,9 +33,17 @@ struct Form<'a> {
     client_assertion: Option<Cow<'a, str>>,
 }
 
+/// One request, and who answers it.
+struct Exchange<'a> {
+    auth: &'a Auth,
+    sent: Sent<'a>,
+    origin: Origin,
+    context: &'a Context,
+}
+
 /// `POST /auth/token`: a short-lived token for the subject of another (RFC 8693).
-pub async fn exchange(authenticator: &Authenticator, request: Request, context: &Context) -> Result<Response, Problem> {
-    let (parts, body) = request.into_parts();
+pub async fn exchange(auth: &Auth, request: Request, context: &Context) -> Result<Response, Problem> {
+    let (origin, (parts, body)) = (Origin::of(&request), request.into_parts());
     let body = json_body::read_form(&parts.headers, body, LIMITS, &*context.clock).await?;
     let form = Form::parse(&body)?;
     match form.grant_type.as_deref() {
@@ -41,15 +51,14 @@ pub async fn exchange(authenticator: &Authenticator, request: Request, context: 
         Some(_) => return Err(Problem::new(kinds::UNSUPPORTED_GRANT_TYPE).detail(format!("Use {GRANT_TYPE}."))),
         None => return Err(invalid("grant_type is missing.")),
     }
-    let sent = Sent::of(&parts);
-    check_client(authenticator, &form, sent, context).await?;
+    let exchange = Exchange { auth, sent: Sent::of(&parts), origin, context };
+    exchange.check_client(&form).await?;
     let issued_type = issued_type(form.requested_token_type.as_deref())?;
     let wish = Wish { scopes: scopes(&form)?, audience: audience(&form)?, actor: None };
-    let (token, kind) = subject(&form)?;
-    let subject = authenticator.subject(token, kind, sent.address, context).await;
-    let subject = subject.map_err(|refusal| unacceptable("subject_token", refusal))?;
-    let wish = Wish { actor: actor(authenticator, &form, sent.address, context).await?, ..wish };
-    let issued = authenticator.exchange(&subject, &wish, context).await.map_err(refused)?;
+    let subject = exchange.subject(&form).await?;
+    let wish = Wish { actor: exchange.actor(&form).await?, ..wish };
+    let issued = auth.authenticator.exchange(&subject, &wish, context).await;
+    let issued = issued.inspect_err(|error| exchange.note_denial(&subject, error)).map_err(refused)?;
     let body = json!({
         "access_token": issued.token.expose_secret(),
         "issued_token_type": issued_type.urn(),
@@ -98,19 +107,45 @@ impl<'a> Form<'a> {
     }
 }
 
-/// Nobody has to authenticate as a client, but who does must be right: a bad credential never counts as none.
-async fn check_client(
-    authenticator: &Authenticator,
-    form: &Form<'_>,
-    sent: Sent<'_>,
-    context: &Context,
-) -> Result<(), Problem> {
-    if form.client_secret.is_some() || form.client_assertion.is_some() {
-        return Err(Problem::new(kinds::CREDENTIAL_INVALID).detail("This edge knows no client secrets."));
+impl Exchange<'_> {
+    /// Nobody has to authenticate as a client, but who does must be right: a bad credential never counts as none.
+    async fn check_client(&self, form: &Form<'_>) -> Result<(), Problem> {
+        if form.client_secret.is_some() || form.client_assertion.is_some() {
+            return Err(Problem::new(kinds::CREDENTIAL_INVALID).detail("This edge knows no client secrets."));
+        }
+        match self.auth.authenticate(self.sent, self.origin.clone(), self.context).await {
+            Ok(_) | Err(Refusal::Missing) => Ok(()),
+            Err(refusal) => Err(refusal.into()),
+        }
     }
-    match authenticator.authenticate(sent, context).await {
-        Ok(_) | Err(Refusal::Missing) => Ok(()),
-        Err(refusal) => Err(refusal.into()),
+
+    async fn subject(&self, form: &Form<'_>) -> Result<Arc<Principal>, Problem> {
+        let (token, kind) = subject(form)?;
+        let subject = self.auth.authenticator.subject(token, kind, self.sent.address, self.context).await;
+        subject.map_err(|refusal| self.unacceptable("subject_token", token, refusal))
+    }
+
+    async fn actor(&self, form: &Form<'_>) -> Result<Option<Actor>, Problem> {
+        let Some((token, kind)) = actor(form)? else { return Ok(None) };
+        let actor = self.auth.authenticator.actor(token, kind, self.sent.address, self.context).await;
+        actor.map(Some).map_err(|refusal| self.unacceptable("actor_token", token, refusal))
+    }
+
+    /// RFC 8693 section 2.2.2: a subject or actor token that is not valid is an `invalid_request`. It is recorded.
+    fn unacceptable(&self, parameter: &'static str, token: &str, refusal: Refusal) -> Problem {
+        let (recorder, origin) = (&self.auth.recorder, self.origin.clone());
+        recorder.record_refused_parameter(&refusal, (parameter, token), origin, self.context);
+        match refusal {
+            Refusal::Unavailable { .. } | Refusal::TooManyAttempts { .. } => refusal.into(),
+            _ => invalid(&format!("{parameter} is not valid.")),
+        }
+    }
+
+    /// Records that a subject asked for more than it has.
+    fn note_denial(&self, subject: &Principal, error: &ExchangeError) {
+        if !matches!(error, ExchangeError::Expired | ExchangeError::NotConfigured | ExchangeError::Host(_)) {
+            events::exchange_denied(&self.auth.recorder, self.origin.clone(), subject, error, self.context);
+        }
     }
 }
 
@@ -144,28 +179,14 @@ fn subject<'a>(form: &'a Form<'_>) -> Result<(&'a str, TokenType), Problem> {
     Ok((token, kind))
 }
 
-async fn actor(
-    authenticator: &Authenticator,
-    form: &Form<'_>,
-    address: Option<ClientAddress>,
-    context: &Context,
-) -> Result<Option<Actor>, Problem> {
+fn actor<'a>(form: &'a Form<'_>) -> Result<Option<(&'a str, TokenType)>, Problem> {
     let (token, kind) = match (form.actor_token.as_deref(), form.actor_token_type.as_deref()) {
         (None, None) => return Ok(None),
         (Some(token), Some(kind)) => (token, kind),
         _ => return Err(invalid("actor_token and actor_token_type go together.")),
     };
     let kind = TokenType::named(kind).ok_or_else(|| invalid("actor_token_type is not one that is accepted here."))?;
-    let actor = authenticator.actor(token, kind, address, context).await;
-    actor.map(Some).map_err(|refusal| unacceptable("actor_token", refusal))
-}
-
-/// RFC 8693 section 2.2.2: a subject or actor token that is not valid is an `invalid_request`.
-fn unacceptable(parameter: &str, refusal: Refusal) -> Problem {
-    match refusal {
-        Refusal::Unavailable { .. } => refusal.into(),
-        _ => invalid(&format!("{parameter} is not valid.")),
-    }
+    Ok(Some((token, kind)))
 }
 
 fn refused(error: ExchangeError) -> Problem {

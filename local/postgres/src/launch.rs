@@ -6,7 +6,7 @@ use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group, test_kill_process};
 
 use crate::Error;
 use crate::account::Account;
@@ -28,16 +28,17 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Starts the server and waits until it accepts connections.
+    /// Starts the server, at any free port or at the one given, and waits until it accepts connections.
     pub(crate) fn start(
         place: &Place,
         binaries: &Binaries,
         account: Option<Account>,
         durable: bool,
+        port: Option<u16>,
     ) -> Result<Self, Error> {
         let deadline = Instant::now() + READY_WITHIN;
         loop {
-            let mut running = Self::spawn(place, binaries, account, durable)?;
+            let mut running = Self::spawn(place, binaries, account, durable, port)?;
             match running.wait_until_ready(place, deadline) {
                 Ok(()) => return Ok(running),
                 // Somebody took the port, or the children of a killed server have not gone yet.
@@ -69,13 +70,26 @@ impl Running {
         }
     }
 
+    /// Kills the server with all its processes, as a machine does that loses its power.
+    pub(crate) fn kill(&mut self) {
+        if let Some(group) = raw(self.pid()) {
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+        let _ = self.child.wait();
+    }
+
     fn has_ended(&mut self) -> bool {
         !matches!(self.child.try_wait(), Ok(None))
     }
 
-    fn spawn(place: &Place, binaries: &Binaries, account: Option<Account>, durable: bool) -> Result<Self, Error> {
-        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|socket| socket.local_addr());
-        let port = free.map_err(Error::io("find a free port"))?.port();
+    fn spawn(
+        place: &Place,
+        binaries: &Binaries,
+        account: Option<Account>,
+        durable: bool,
+        port: Option<u16>,
+    ) -> Result<Self, Error> {
+        let port = port.map_or_else(free_port, Ok)?;
         let log = File::create(place.log()).map_err(Error::io(format!("create {}", place.log().display())))?;
         let errors = log.try_clone().map_err(Error::io("open the log twice"))?;
         let mut command = cluster::command("postgres", place, binaries, account);
@@ -105,6 +119,11 @@ impl Running {
         let mut lines = file.lines();
         lines.next() == Some(&self.pid().to_string()) && lines.nth(6).is_some_and(|state| state.trim() == "ready")
     }
+}
+
+fn free_port() -> Result<u16, Error> {
+    let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|socket| socket.local_addr());
+    Ok(free.map_err(Error::io("find a free port"))?.port())
 }
 
 /// Stops a server that outlived the process that started it, and removes what a killed one left behind.

@@ -25,7 +25,18 @@ pub struct Server(Kind);
 #[derive(Debug)]
 enum Kind {
     External(String),
-    Private { running: Running, place: Place, password: String, moved: bool },
+    Private(Private),
+}
+
+#[derive(Debug)]
+struct Private {
+    running: Running,
+    place: Place,
+    binaries: Binaries,
+    account: Option<Account>,
+    durable: bool,
+    password: String,
+    moved: bool,
 }
 
 impl Server {
@@ -40,8 +51,20 @@ impl Server {
         let binaries = binaries.within_reach(account, &place)?;
         launch::stop_orphan(&place);
         let password = cluster::ensure(&place, &binaries, account, options.durable)?;
-        let running = Running::start(&place, &binaries, account, options.durable)?;
-        Ok(Self(Kind::Private { running, place, password, moved }))
+        let durable = options.durable;
+        let running = Running::start(&place, &binaries, account, durable, None)?;
+        Ok(Self(Kind::Private(Private { running, place, binaries, account, durable, password, moved })))
+    }
+
+    /// Kills a server that was started here with all its processes, and starts it again at the same port: what tests of
+    /// crashes need. Nothing for one that somebody else runs.
+    pub fn crash(&mut self) -> Result<(), Error> {
+        let Kind::Private(server) = &mut self.0 else { return Ok(()) };
+        let port = server.running.port;
+        server.running.kill();
+        launch::stop_orphan(&server.place);
+        server.running = Running::start(&server.place, &server.binaries, server.account, server.durable, Some(port))?;
+        Ok(())
     }
 
     /// A server that somebody else runs, by its connection URL; it is never stopped.
@@ -52,8 +75,9 @@ impl Server {
     /// The connection URL of `database`, as the superuser; it holds the password.
     pub fn url(&self, database: &str) -> String {
         match &self.0 {
-            Kind::Private { running, password, .. } => {
-                format!("postgres://{SUPERUSER}:{password}@127.0.0.1:{}/{database}", running.port)
+            Kind::Private(server) => {
+                let (password, port) = (&server.password, server.running.port);
+                format!("postgres://{SUPERUSER}:{password}@127.0.0.1:{port}/{database}")
             }
             Kind::External(url) => with_database(url, database),
         }
@@ -62,7 +86,7 @@ impl Server {
     /// The process id of a server that was started here.
     pub fn pid(&self) -> Option<u32> {
         match &self.0 {
-            Kind::Private { running, .. } => Some(running.pid()),
+            Kind::Private(server) => Some(server.running.pid()),
             Kind::External(_) => None,
         }
     }
@@ -70,7 +94,7 @@ impl Server {
     /// The folder of a server that was started here.
     pub fn directory(&self) -> Option<&Path> {
         match &self.0 {
-            Kind::Private { place, .. } => Some(&place.folder),
+            Kind::Private(server) => Some(&server.place.folder),
             Kind::External(_) => None,
         }
     }
@@ -78,7 +102,7 @@ impl Server {
     /// The folder that is used instead of the wanted one, which the account that PostgreSQL runs as cannot reach.
     pub fn moved_to(&self) -> Option<&Path> {
         match &self.0 {
-            Kind::Private { place, moved: true, .. } => Some(&place.folder),
+            Kind::Private(server) if server.moved => Some(&server.place.folder),
             _ => None,
         }
     }
@@ -86,7 +110,7 @@ impl Server {
     /// The log of a server that was started here; it begins afresh with every start.
     pub fn log(&self) -> Option<PathBuf> {
         match &self.0 {
-            Kind::Private { place, .. } => Some(place.log()),
+            Kind::Private(server) => Some(server.place.log()),
             Kind::External(_) => None,
         }
     }
@@ -99,8 +123,8 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        if let Kind::Private { running, .. } = &mut self.0 {
-            running.stop();
+        if let Kind::Private(server) = &mut self.0 {
+            server.running.stop();
         }
     }
 }

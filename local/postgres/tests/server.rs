@@ -40,6 +40,17 @@ fn data_survives_a_server_that_was_killed() {
 }
 
 #[test]
+fn a_server_that_crashes_comes_back_with_its_data_at_the_same_place() {
+    let folder = folder();
+    let mut server = Server::start(&Options { durable: true, ..options(folder.path()) }).unwrap();
+    query(&server, "create table kept as select 9 as answer");
+    let (url, pid) = (server.url("postgres"), server.pid());
+    server.crash().unwrap();
+    assert_eq!((server.url("postgres"), server.pid() == pid), (url, false));
+    assert_eq!(query(&server, "select answer from kept"), 9);
+}
+
+#[test]
 fn a_server_that_outlived_its_starter_is_replaced() {
     let folder = folder();
     let server = start(folder.path());

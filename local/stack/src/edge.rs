@@ -72,6 +72,10 @@ impl Launcher {
     ) -> Result<Edge, Error> {
         let mut command = Command::new(self.binaries.join("native"));
         command.env_clear().envs(variables).env("LISTEN", format!("127.0.0.1:{port}"));
+        if name == Host::Native.name() {
+            // The others are there for the moment, and no two may have the same.
+            command.env("LEDGER_DIR", self.state.join("ledger"));
+        }
         let (process, ready) = Process::start(name, command, &self.state.join("logs"))?;
         Ok(Edge { url: ready.text("url"), host: Host::Native, log, server: Server::Process(process) })
     }

@@ -33,7 +33,7 @@ impl Settings {
     /// The variables of the edge that a person may set: all of them but the places that the stack itself decides.
     pub fn overrides(&self) -> Vec<(String, String)> {
         let ours = |name: &str| {
-            ["LLM_", "EDGE_", "SERVICE_"].iter().any(|prefix| name.starts_with(prefix))
+            ["LLM_", "LEDGER_", "EDGE_", "SERVICE_"].iter().any(|prefix| name.starts_with(prefix))
                 || ["ALLOWED_ORIGINS", "LOG_LEVEL", "API_KEY_PEPPER", "SESSION_KEY"].contains(&name)
         };
         self.0.iter().filter(|(name, _)| ours(name)).map(|(name, value)| (name.clone(), value.clone())).collect()

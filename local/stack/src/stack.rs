@@ -128,6 +128,16 @@ impl Stack {
         Ok(stack)
     }
 
+    /// Kills PostgreSQL with all its processes and starts it again at the same port: what tests of crashes need.
+    pub fn crash_postgres(&mut self) -> Result<(), Error> {
+        let Some(postgres) = &mut self.postgres else { return Ok(()) };
+        postgres.crash().map_err(|error| Error::step("start PostgreSQL again", error))?;
+        if let Some(pid) = postgres.pid() {
+            self.launcher.watch.over(pid);
+        }
+        Ok(())
+    }
+
     /// The first process that has ended by itself, with its status.
     pub fn ended(&mut self) -> Option<String> {
         let mut servers = self.simulator.iter_mut().map(|(process, _)| process).chain(self.supabase.iter_mut());

@@ -91,6 +91,18 @@ export function start(env, context, call) {
   return done;
 }
 
+// Calls into WASM on no invocation's behalf: nothing waits, and what comes back is the answer. An error that WASM throws on
+// purpose is a plain one.
+export function call(env, into) {
+  try {
+    if (!booted) boot(env);
+    return into();
+  } catch (error) {
+    if (error instanceof WebAssembly.RuntimeError || error instanceof RangeError) breakDown(error);
+    throw error;
+  }
+}
+
 function begin(invocation, env, context, call) {
   enter(invocation, (id) => {
     if (!booted) boot(env);
@@ -342,11 +354,18 @@ export function closeStream(id, stream, cut) {
   }
 }
 
-export async function take(id, operation, shard, takes) {
+export function take(id, operation, shard, takes) {
+  ask(id, operation, () => bindings.LEDGER.getByName(shard).take(takes));
+}
+
+export function apply(id, operation, account, operations) {
+  ask(id, operation, () => bindings.LEDGER.getByName(account).apply(operations));
+}
+
+async function ask(id, operation, question) {
   const invocation = find(id);
   try {
-    const decision = await bindings.LEDGER.getByName(shard).take(takes);
-    enter(invocation, edge.settleText, operation, decision);
+    enter(invocation, edge.settleText, operation, await question());
   } catch (error) {
     enter(invocation, edge.settleFailed, operation, String(error));
   }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use platform::Context;
 use router::Edge;
+use supabase::Supabase;
 use wasm_bindgen::JsValue;
 use worker::kv::KvStore;
 
@@ -64,4 +65,12 @@ pub async fn loaded() -> Option<(Rc<Edge>, Context)> {
     let edge = Rc::new(Edge::load(&context).await);
     INSTANCE.with_borrow_mut(|instance| instance.as_mut().map(|instance| instance.edge = Some(edge.clone())));
     Some((edge, context))
+}
+
+/// The project, for what is done on no request's behalf, and the context. An error names what is missing.
+pub async fn supabase() -> Result<(Supabase, Context), String> {
+    let context = INSTANCE.with_borrow(|instance| Some(instance.as_ref()?.context.clone()));
+    let context = context.ok_or("the instance has not begun")?;
+    let config = supabase::Config::load(&*context.variables).await.map_err(|error| error.to_string())?;
+    Ok((Supabase::new(config), context))
 }

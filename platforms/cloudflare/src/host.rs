@@ -46,6 +46,8 @@ extern "C" {
 
     /// Asks the ledger object of `shard`; takes and decision are JSON.
     pub fn take(invocation: u32, operation: u32, shard: &str, takes: &str);
+    /// Asks the ledger object of `account`; operations and outcomes are JSON.
+    pub fn apply(invocation: u32, operation: u32, account: &str, operations: &str);
     /// Verifies a signature with WebCrypto; settles with `true` or `false`.
     pub fn verify(invocation: u32, operation: u32, algorithm: &str, jwk: &str, message: &[u8], signature: &[u8]);
     /// Signs with WebCrypto and an ES256 key that has `d`; settles with the signature's bytes.

@@ -9,7 +9,8 @@ use futures_util::future::{self, Either};
 use platform::{Context, Request, Response};
 use probe::Query;
 
-use crate::executor;
+use crate::operation::{Operation, Outcome};
+use crate::{executor, host};
 
 pub use probe::PREFIX;
 
@@ -20,8 +21,20 @@ pub async fn handle(request: Request, context: &Context) -> Response {
         "wait" => wait(&query, context).await.unwrap_or_else(probe::failed),
         "waits" => waits(&query),
         "wake" => wake(&query),
+        "account" => account(request, &query).await.unwrap_or_else(probe::failed),
         "invocations" => Response::new(executor::invocations().to_string().into()),
         _ => probe::handle(request, context).await,
+    }
+}
+
+/// Asks the ledger object `name` what is posted, as its `probe` understands it.
+async fn account(request: Request, query: &Query) -> Result<Response, String> {
+    let question = request.into_body().read(1 << 20).await.map_err(|error| error.to_string())?;
+    let (name, question) = (query.get("name")?, str::from_utf8(&question).map_err(|error| error.to_string())?);
+    match Operation::begin(|invocation, operation| host::apply(invocation, operation, name, question)).await {
+        Outcome::Text(answer) => Ok(Response::new(answer.into())),
+        Outcome::Failed(reason) => Err(reason),
+        _ => Err("no answer".into()),
     }
 }
 

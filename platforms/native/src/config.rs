@@ -1,4 +1,5 @@
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 
 use platform::{Configuration, ConfigurationError, Variables};
 use telemetry::Level;
@@ -10,6 +11,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// `LOG_LEVEL`: `error`, `warn`, `info`, `debug`, `trace` or `off`. Default `info`.
     pub log_level: Level,
+    /// `LEDGER_DIR`: the folder in which the ledger keeps accounts. By default they are forgotten with the process.
+    pub ledger_dir: Option<PathBuf>,
 }
 
 impl Config {
@@ -26,7 +29,8 @@ impl Config {
             Some(Ok(level)) => Some(level),
             Some(Err(_)) => read.fault("LOG_LEVEL", "must be one of error, warn, info, debug, trace, off"),
         };
-        read.finish(|| Some(Self { listen: listen?, log_level: log_level? }))
+        let ledger_dir = read.optional("LEDGER_DIR").await.map(PathBuf::from);
+        read.finish(|| Some(Self { listen: listen?, log_level: log_level?, ledger_dir }))
     }
 }
 
@@ -43,10 +47,15 @@ mod tests {
 
     #[test]
     fn has_defaults_and_takes_what_is_set() {
-        let defaults = Config { listen: "127.0.0.1:8080".parse().unwrap(), log_level: Level::INFO };
+        let defaults = Config { listen: "127.0.0.1:8080".parse().unwrap(), log_level: Level::INFO, ledger_dir: None };
         assert_eq!(load(&[]), Ok(defaults));
-        let set = Config { listen: "[::1]:0".parse().unwrap(), log_level: Level::OFF };
-        assert_eq!(load(&[("LISTEN", "[::1]:0"), ("LOG_LEVEL", "off")]), Ok(set));
+        let set = Config {
+            listen: "[::1]:0".parse().unwrap(),
+            log_level: Level::OFF,
+            ledger_dir: Some("/var/lib/edge".into()),
+        };
+        let variables = [("LISTEN", "[::1]:0"), ("LOG_LEVEL", "off"), ("LEDGER_DIR", "/var/lib/edge")];
+        assert_eq!(load(&variables), Ok(set));
     }
 
     #[test]

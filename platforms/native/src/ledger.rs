@@ -1,55 +1,56 @@
-use std::collections::HashMap;
+//! The ledger behind mutexes: exact within the process. Plain rates are forgotten with it; accounts are kept in a
+//! journal if the host is given a folder.
+
+mod accounts;
+mod bookkeeping;
+mod books;
+mod entry;
+mod journal;
+mod rows;
+mod shards;
+mod upkeep;
+
+use std::io;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use platform::{Clock, Ledger, StoreError};
-use quota::account::{Account, Operation, Outcome};
-use quota::{Decision, State, Take};
+use platform::{Clock, Context, Ledger, StoreError};
+use quota::account::{Operation, Outcome};
+use quota::{Decision, Take};
+use supabase::Supabase;
 
-/// The ledger behind a mutex: exact within the process, forgotten with it.
+pub use bookkeeping::Bookkeeping;
+
+use accounts::Accounts;
+use shards::Shards;
+use upkeep::Upkeep;
+
+/// The ledger of one process.
 pub(crate) struct MutexLedger {
     clock: Arc<dyn Clock>,
     shards: Mutex<Shards>,
-    accounts: Mutex<HashMap<String, Account>>,
+    accounts: Arc<Accounts>,
+    _upkeep: Option<Upkeep>,
 }
-
-struct Shards {
-    states: HashMap<String, State>,
-    /// Idle shards are swept out when there are this many; it then becomes twice what is left.
-    sweep_at: usize,
-}
-
-const FIRST_SWEEP: usize = 1024;
-const MAX_SHARDS: usize = 1_000_000;
 
 impl MutexLedger {
-    pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
-        Self {
-            clock,
-            shards: Mutex::new(Shards { states: HashMap::new(), sweep_at: FIRST_SWEEP }),
-            accounts: Mutex::default(),
-        }
-    }
-}
-
-impl Shards {
-    fn take(&mut self, now: u64, shard: &str, takes: &[Take]) -> Result<Decision, StoreError> {
-        if let Some(state) = self.states.get_mut(shard) {
-            return Ok(state.take(now, takes));
-        }
-        self.make_room(now)?;
-        Ok(self.states.entry(shard.to_owned()).or_default().take(now, takes))
+    /// A ledger that is forgotten with the process.
+    pub(crate) fn in_memory(clock: Arc<dyn Clock>) -> Self {
+        let accounts = Arc::new(Accounts::in_memory(clock.clone()));
+        Self { clock, shards: Mutex::default(), accounts, _upkeep: None }
     }
 
-    fn make_room(&mut self, now: u64) -> Result<(), StoreError> {
-        if self.states.len() >= self.sweep_at {
-            self.states.retain(|_, state| !state.is_idle(now));
-            self.sweep_at = (self.states.len() * 2).clamp(FIRST_SWEEP, MAX_SHARDS);
-        }
-        if self.states.len() >= MAX_SHARDS {
-            return Err(StoreError::Unavailable(format!("more than {MAX_SHARDS} limits are in use")));
-        }
-        Ok(())
+    /// A ledger whose accounts are kept in `folder`.
+    pub(crate) fn open(clock: Arc<dyn Clock>, folder: &Path) -> io::Result<Self> {
+        let accounts = Arc::new(Accounts::open(clock.clone(), folder)?);
+        let upkeep = Some(Upkeep::start(Arc::clone(&accounts))?);
+        Ok(Self { clock, shards: Mutex::default(), accounts, _upkeep: upkeep })
+    }
+
+    /// Starts what the ledger does without being asked, on the present runtime.
+    pub(crate) fn keep_books(&self, context: &Context, supabase: Option<Supabase>) -> Bookkeeping {
+        Bookkeeping::start(Arc::clone(&self.accounts), context.clone(), supabase)
     }
 }
 
@@ -61,25 +62,9 @@ impl Ledger for MutexLedger {
     }
 
     async fn apply(&self, account: &str, operations: &[Operation]) -> Result<Vec<Outcome>, StoreError> {
-        let now = u64::try_from(self.clock.now().as_nanosecond()).unwrap_or(0);
-        let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
-        let account = accounts.entry(account.to_owned()).or_default();
-        Ok(operations.iter().map(|operation| account.apply(now, operation)).collect())
+        self.accounts.apply(account, operations)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn shards_that_are_full_again_are_swept_out() {
-        let mut shards = Shards { states: HashMap::new(), sweep_at: FIRST_SWEEP };
-        let policy = quota::Policy { name: "test".into(), limit: 10, window_seconds: 1 };
-        let takes = [Take { subject: "user".into(), policy, quantity: 1 }];
-        for second in 0..10_000u64 {
-            shards.take(second * 1_000_000_000, &format!("shard-{second}"), &takes).unwrap();
-        }
-        assert!(shards.states.len() <= FIRST_SWEEP);
-    }
-}
+mod tests;

@@ -1,6 +1,7 @@
 //! The edge as a native server: the port on tokio and hyper, and the doorway in front of the same router as everywhere.
 //!
-//! For tests, debugging and self-hosting. Cache and ledger live in the process, so limits hold for one instance.
+//! For tests, debugging and self-hosting. Cache and ledger live in the process, so limits hold for one instance; what accounts
+//! have spent and who owes for it outlives it in `LEDGER_DIR`.
 
 #![allow(clippy::disallowed_methods)] // this is the host: it reads the clock and the environment for everyone else
 
@@ -24,4 +25,5 @@ pub use config::Config;
 pub use cores::{serve, single_threaded};
 pub use handler::handler;
 pub use host::Host;
+pub use ledger::Bookkeeping;
 pub use server::{Limits, Server};

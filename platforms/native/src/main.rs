@@ -9,6 +9,7 @@ use std::sync::Arc;
 use native::{Config, Host, Limits};
 use router::Edge;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::Instant;
 
 const HELP: &str = "\
 The edge as a native server.
@@ -18,6 +19,7 @@ Usage: native [--help]
 Environment:
   LISTEN      address and port to listen on; port 0 takes a free one [127.0.0.1:8080]
   LOG_LEVEL   error, warn, info, debug, trace or off [info]
+  LEDGER_DIR  folder for budgets, rules and usage that is not in the database yet [forgotten with the process]
 The functions read their own variables; .env.example lists them all.
 
 Prints {\"url\":\"http://…\"} to stdout when it is ready and logs JSON lines to stderr.
@@ -39,23 +41,40 @@ fn main() -> ExitCode {
 }
 
 async fn run() -> Result<(), Box<dyn Error>> {
-    let host = Host::new()?;
+    let mut host = Host::new()?;
     let config = Config::load(&*host.context.variables).await?;
     let clock = host.context.clock.clone();
     telemetry::install(config.log_level, move || clock.now(), log);
+    match &config.ledger_dir {
+        Some(folder) => host
+            .open_ledger(folder)
+            .map_err(|error| format!("cannot use the ledger in {} (LEDGER_DIR): {error}", folder.display()))?,
+        None => tracing::warn!(
+            "LEDGER_DIR is not set: budgets and usage that is not in the database yet are forgotten when this stops"
+        ),
+    }
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let listener =
         TcpListener::bind(config.listen).map_err(|error| format!("cannot listen on {}: {error}", config.listen))?;
     let edge = Arc::new(Edge::load(&host.context).await);
+    let bookkeeping = host.keep_books().await;
+    let limits = Limits::default();
+    let grace = limits.shutdown;
+    let mut stopped_at = Instant::now();
     writeln!(io::stdout(), r#"{{"url":"http://{}"}}"#, listener.local_addr()?)?;
     let stop = async {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
+        stopped_at = Instant::now();
     };
-    if !native::serve(listener, host, edge, Limits::default(), stop).await? {
+    if !native::serve(listener, host, edge, limits, stop).await? {
         tracing::warn!("stopped before all requests and background work were done");
+    }
+    let waiting = bookkeeping.finish(stopped_at + grace).await;
+    if waiting > 0 {
+        tracing::warn!(rows = waiting, "stopped before the database had all rows for the accounts");
     }
     Ok(())
 }

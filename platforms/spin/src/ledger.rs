@@ -4,13 +4,22 @@ use async_trait::async_trait;
 use platform::{Context, StoreError};
 use quota::account::{Operation, Outcome};
 use quota::{Decision, Take};
-use serde_json::json;
-use supabase::{Error, Identity, Supabase, TAKE_FROM_LIMITS};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use supabase::{APPLY_TO_LEDGER, EXPIRE_LEDGER, Error, Identity, Rpc, Supabase, TAKE_FROM_LIMITS};
 
 /// The ledger in Postgres: Spin has nothing of its own that counts exactly across instances.
 pub(crate) struct Ledger {
     context: Context,
     supabase: OnceLock<Supabase>,
+}
+
+/// An account that nobody touches is looked after beside every so many changes of others: a component has no schedule.
+const CHANGES_PER_LOOK: u32 = 50;
+
+#[derive(Deserialize)]
+struct Applied {
+    outcomes: Vec<Outcome>,
 }
 
 impl Ledger {
@@ -27,6 +36,20 @@ impl Ledger {
         let config = config.map_err(|error| StoreError::Refused(error.to_string()))?;
         Ok(self.supabase.get_or_init(|| Supabase::new(config)))
     }
+
+    /// Has calls of accounts that nobody touches charged when their time is over: now and then, beside the request.
+    fn look_after_others(&self, supabase: &Supabase) {
+        let (context, supabase) = (self.context.clone(), supabase.clone());
+        if !is_chosen(&context) {
+            return;
+        }
+        self.context.background.spawn(Box::pin(async move {
+            let answer: Result<Value, _> = supabase.rpc(&context, EXPIRE_LEDGER, &json!({}), Identity::Service).await;
+            if let Err(error) = answer {
+                tracing::warn!(%error, "calls whose time is over were not looked for");
+            }
+        }));
+    }
 }
 
 #[async_trait]
@@ -38,9 +61,31 @@ impl platform::Ledger for Ledger {
         supabase.rpc(&self.context, TAKE_FROM_LIMITS, &payload, Identity::Service).await.map_err(failed)
     }
 
-    async fn apply(&self, _: &str, _: &[Operation]) -> Result<Vec<Outcome>, StoreError> {
-        Err(StoreError::Refused("accounts come with the next change".into()))
+    async fn apply(&self, account: &str, operations: &[Operation]) -> Result<Vec<Outcome>, StoreError> {
+        let payload = json!({"account": account, "operations": operations});
+        let function = Rpc { idempotent: !operations.iter().any(takes), ..APPLY_TO_LEDGER };
+        let supabase = self.supabase().await?;
+        // As the edge: whoever is counted must not count.
+        let applied = supabase.rpc(&self.context, function, &payload, Identity::Service).await;
+        let Applied { outcomes } = applied.map_err(failed)?;
+        self.look_after_others(supabase);
+        if outcomes.len() == operations.len() {
+            Ok(outcomes)
+        } else {
+            Err(StoreError::Refused(format!("{} outcomes of {} operations", outcomes.len(), operations.len())))
+        }
     }
+}
+
+/// Whether `operation` counts again when it is repeated: everything else has an id, or changes nothing.
+fn takes(operation: &Operation) -> bool {
+    matches!(operation, Operation::Take { amounts, .. } if !amounts.is_nothing())
+}
+
+fn is_chosen(context: &Context) -> bool {
+    let mut bytes = [0; 4];
+    context.entropy.fill(&mut bytes);
+    u32::from_le_bytes(bytes).is_multiple_of(CHANGES_PER_LOOK)
 }
 
 #[allow(clippy::needless_pass_by_value)] // as `map_err` passes it

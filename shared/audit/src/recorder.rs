@@ -9,7 +9,7 @@ use serde_json::Value;
 use supabase::{Error, Identity, RECORD_AUDIT, Supabase};
 use token::{Claimed, Reason, Refusal};
 
-use crate::refusals::Refusals;
+use crate::refusals::{Kind, Refusals};
 use crate::{ActorKind, Event, Origin, Outcome};
 
 /// How many events may wait. Of a kilobyte each: two megabytes at most.
@@ -63,19 +63,56 @@ impl Recorder {
         context.background.spawn(Box::pin(async move { recorder.write(&background).await }));
     }
 
-    /// Records that a credential was refused, if it names an API key or a user. What it names is not proven, so that the
-    /// event is in no organization's log. Nothing for a token that was good until it expired. Of one network at most 10
-    /// are recorded in a minute, so that a flood does not fill the table.
+    /// Records that the credential in `headers` was refused, unless it is a token that was good until it expired. Whom it
+    /// names is not proven, so that the event is in no organization's log. So that a flood does not fill the table, of one
+    /// network at most 10 are recorded in a minute, and of those that name nobody one for each reason; the next event tells
+    /// how many were not.
     pub fn record_refusal(self: &Arc<Self>, refusal: &Refusal, headers: &HeaderMap, origin: Origin, context: &Context) {
+        self.refuse(refusal, token::claimed(headers), None, origin, context);
+    }
+
+    /// The same of a token that came in the request's body as `parameter`.
+    pub fn record_refused_parameter(
+        self: &Arc<Self>,
+        refusal: &Refusal,
+        (parameter, token): (&'static str, &str),
+        origin: Origin,
+        context: &Context,
+    ) {
+        self.refuse(refusal, token::claimed_by(token), Some(parameter), origin, context);
+    }
+
+    /// Records that something was denied to somebody who is known, within the same bounds.
+    pub fn record_denial(self: &Arc<Self>, event: Event, context: &Context) {
+        self.record_within(Kind::named(event.origin.address), event, context);
+    }
+
+    fn refuse(
+        self: &Arc<Self>,
+        refusal: &Refusal,
+        claimed: Option<Claimed>,
+        parameter: Option<&'static str>,
+        origin: Origin,
+        context: &Context,
+    ) {
         let Refusal::Invalid(reason) = refusal else { return };
-        let Some(claimed) = token::claimed(headers).filter(|_| *reason != Reason::Expired) else { return };
-        if !self.refusals.admit(origin.address, context.clock.now()) {
+        if *reason == Reason::Expired {
             return;
         }
-        let (recorder, background) = (Arc::clone(self), context.clone());
+        let kind = match &claimed {
+            Some(_) => Kind::named(origin.address),
+            None => Kind::nameless(origin.address, *reason),
+        };
         let event = refused(*reason, claimed, origin, context);
+        self.record_within(kind, with(event, "parameter", parameter), context);
+    }
+
+    fn record_within(self: &Arc<Self>, kind: Kind, event: Event, context: &Context) {
+        let Some(unrecorded) = self.refusals.admit(&kind, context.clock.now()) else { return };
+        let event = with(event, "unrecorded_before", Some(unrecorded).filter(|count| *count > 0));
+        let (recorder, background) = (Arc::clone(self), context.clone());
         context.background.spawn(Box::pin(async move {
-            if recorder.refusals.take(event.origin.address, &background).await {
+            if recorder.refusals.take(&kind, unrecorded, &background).await {
                 recorder.add(event);
                 recorder.write(&background).await;
             }
@@ -173,15 +210,23 @@ impl Recorder {
     }
 }
 
-fn refused(reason: Reason, claimed: Claimed, origin: Origin, context: &Context) -> Event {
+fn refused(reason: Reason, claimed: Option<Claimed>, origin: Origin, context: &Context) -> Event {
     let mut event = Event::new("credential.refused", Outcome::Denied, origin, context);
     event = event.detail("reason", reason.to_string());
     match claimed {
-        Claimed::ApiKey { prefix } => {
+        Some(Claimed::ApiKey { prefix }) => {
             event.actor_kind = ActorKind::Key;
             event.detail("key_prefix", prefix)
         }
-        Claimed::User(user) => event.detail("subject", user.to_string()),
+        Some(Claimed::User(user)) => event.detail("subject", user.to_string()),
+        None => event,
+    }
+}
+
+fn with(event: Event, name: &str, value: Option<impl Into<Value>>) -> Event {
+    match value {
+        Some(value) => event.detail(name, value),
+        None => event,
     }
 }
 
@@ -205,6 +250,7 @@ mod tests {
     use platform::SendError;
     use platform::fakes::Host;
     use secrecy::SecretString;
+    use serde_json::json;
 
     use super::*;
 
@@ -346,9 +392,42 @@ mod tests {
     }
 
     #[test]
-    fn what_names_nobody_or_has_merely_expired_is_not_recorded() {
+    fn of_a_flood_of_credentials_that_name_nobody_one_is_recorded_and_the_next_tells_how_many_were_not() {
         let (host, recorder) = (Host::new(), recorder());
-        refuse(&host, &recorder, &Reason::MalformedApiKey.into(), "qlp_test_x");
+        (0..2).for_each(|_| host.http.reply_json(200, RECORDED));
+        let flood = || (0..1000).for_each(|_| refuse(&host, &recorder, &Reason::MalformedApiKey.into(), "qlp_test_x"));
+        flood();
+        run(&host);
+        host.clock.advance(Duration::from_mins(1));
+        flood();
+        run(&host);
+        assert_eq!(written(&host), [1, 1]);
+        let calls = host.http.requests();
+        let details = |call: usize| {
+            let body: Value = serde_json::from_str(calls[call].text()).unwrap();
+            body["payload"]["events"][0]["details"].clone()
+        };
+        let reason = "the API key is malformed";
+        assert_eq!(details(0), json!({ "reason": reason }));
+        assert_eq!(details(1), json!({ "reason": reason, "unrecorded_before": 999 }));
+        assert!(calls.iter().all(|call| !call.text().contains("qlp_test_x")));
+    }
+
+    #[test]
+    fn a_token_in_the_body_is_told_by_its_parameter() {
+        let (host, recorder) = (Host::new(), recorder());
+        host.http.reply_json(200, RECORDED);
+        let refusal = Reason::UnknownApiKey.into();
+        recorder.record_refused_parameter(&refusal, ("subject_token", KEY), Origin::default(), &host.context());
+        run(&host);
+        let body: Value = serde_json::from_str(host.http.requests()[0].text()).unwrap();
+        let details = &body["payload"]["events"][0]["details"];
+        assert_eq!((&details["parameter"], &details["key_prefix"]), (&"subject_token".into(), &"qlp_test_0123".into()));
+    }
+
+    #[test]
+    fn what_has_merely_expired_or_is_no_bad_credential_is_not_recorded() {
+        let (host, recorder) = (Host::new(), recorder());
         refuse(&host, &recorder, &Reason::Expired.into(), KEY);
         refuse(&host, &recorder, &Refusal::InsufficientScope("llm"), KEY);
         assert!(host.background.is_empty());

@@ -8,7 +8,9 @@ use platform::{Body, Configuration, Response};
 
 const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE";
 const EXPOSED: &str = "ratelimit, ratelimit-policy, retry-after, retry-after-ms, location, server-timing, x-request-id, \
-                       x-qlp-provider, x-qlp-model, x-qlp-attempts, x-qlp-cost-usd";
+                       x-qlp-provider, x-qlp-model, x-qlp-attempts, x-qlp-cost-usd, \
+                       x-ratelimit-limit-requests, x-ratelimit-remaining-requests, x-ratelimit-reset-requests, \
+                       x-ratelimit-limit-tokens, x-ratelimit-remaining-tokens, x-ratelimit-reset-tokens";
 /// How long a browser may keep the answer to a preflight, in seconds.
 const MAX_AGE: &str = "7200";
 /// The most bytes of requested header names that a preflight may ask for.

@@ -40,6 +40,12 @@ pub const LIST_KEYS: Rpc = Rpc { name: "list_keys", role: DatabaseRole::Authenti
 pub const REVOKE_KEY: Rpc = Rpc { name: "revoke_key", role: DatabaseRole::Authenticated, idempotent: true };
 /// Takes from rate limits, for hosts without a ledger of their own. As the edge: whoever is counted must not count.
 pub const TAKE_FROM_LIMITS: Rpc = Rpc { name: "take_from_limits", role: DatabaseRole::ServiceRole, idempotent: false };
+/// Applies operations to the account of one organization, for hosts without a ledger of their own. Each but a take is
+/// idempotent by its id. As the edge: whoever is counted must not count.
+pub const APPLY_TO_LEDGER: Rpc = Rpc { name: "apply_to_ledger", role: DatabaseRole::ServiceRole, idempotent: false };
+/// Charges and records the calls of which nothing was heard until their time was over, in accounts that nobody touches.
+/// As the edge: it is nobody's in particular.
+pub const EXPIRE_LEDGER: Rpc = Rpc { name: "expire_ledger", role: DatabaseRole::ServiceRole, idempotent: true };
 /// The organizations that the user belongs to.
 pub const LIST_ORGANIZATIONS: Rpc =
     Rpc { name: "list_organizations", role: DatabaseRole::Authenticated, idempotent: true };
@@ -148,6 +154,8 @@ pub const RPCS: &[Rpc] = &[
     LIST_KEYS,
     REVOKE_KEY,
     TAKE_FROM_LIMITS,
+    APPLY_TO_LEDGER,
+    EXPIRE_LEDGER,
     LIST_ORGANIZATIONS,
     CREATE_ORGANIZATION,
     GET_ORGANIZATION,

@@ -3,7 +3,7 @@ use platform::Timestamp;
 use uuid::Uuid;
 
 use crate::Principal;
-use crate::api_key::ApiKey;
+use crate::api_key::{self, ApiKey};
 use crate::claims::Claims;
 use crate::credential::Credential;
 use crate::jws::Jws;
@@ -23,10 +23,17 @@ pub enum Claimed {
 /// Whom the one credential in `headers` names, if anybody.
 pub fn claimed(headers: &HeaderMap) -> Option<Claimed> {
     match Credential::of(headers).ok()? {
-        Credential::ApiKey(key) => Some(Claimed::ApiKey { prefix: ApiKey::parse(key)?.display_prefix().into() }),
-        Credential::AccessToken(token) => unverified(token).map(|found| Claimed::User(found.user_id)),
+        Credential::ApiKey(token) | Credential::AccessToken(token) => claimed_by(token),
         Credential::Session(_) => None,
     }
+}
+
+/// Whom an API key or an access token names, if anybody.
+pub fn claimed_by(token: &str) -> Option<Claimed> {
+    if token.starts_with(api_key::PREFIX) {
+        return Some(Claimed::ApiKey { prefix: ApiKey::parse(token)?.display_prefix().into() });
+    }
+    unverified(token).map(|found| Claimed::User(found.user_id))
 }
 
 /// The user and the organization of an access token that came from the issuer itself, over its own connection. The

@@ -42,7 +42,7 @@ mod verified_tokens;
 pub mod api_key;
 
 pub use authenticator::{Authenticator, Caller, Sent};
-pub use claimed::{Claimed, claimed, issued_to};
+pub use claimed::{Claimed, claimed, claimed_by, issued_to};
 pub use config::{Config, Jwks, KeyMint, Project};
 pub use configured_keys::ConfiguredKeysError;
 pub use edge_config::EdgeConfig;

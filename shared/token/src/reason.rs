@@ -1,7 +1,7 @@
 use thiserror::Error;
 
 /// Why a credential was refused. It goes to the log only: callers get one answer for all of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Error)]
 pub enum Reason {
     /// Two `Authorization` headers, or a header beside an API key or a session cookie.
     #[error("more than one credential was sent")]

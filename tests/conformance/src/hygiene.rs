@@ -22,6 +22,7 @@ const ALLOWED: &[&str] = &[
     "www-authenticate",
     "x-content-type-options",
     "x-qlp-*",
+    "x-ratelimit-*",
     "x-request-id",
     "x-should-retry",
     "x-upstream-request-id",

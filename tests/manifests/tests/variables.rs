@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 /// Variables of the stack on a developer's machine, which no function reads.
 const LOCAL_ONLY: [&str; 1] = ["DATABASE_URL"];
 /// Variables of the native server alone.
-const NATIVE_ONLY: [&str; 1] = ["LISTEN"];
+const NATIVE_ONLY: [&str; 2] = ["LISTEN", "LEDGER_DIR"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")

@@ -6,6 +6,7 @@
 //! | `verdicts` | judges the posted list of `{"keys", "jws"}`: for each `accepted`, or why it is refused |
 //! | `panic` | panics |
 //! | `take?shard=&limit=` | takes one of `limit` per hour: `true` or `false` |
+//! | `apply?account=` | applies the posted list of operations to an account, answers with the outcomes as JSON |
 //! | `forward?url=`, `forward-json?url=` | sends the request on, as streams both ways or read and written anew |
 //! | `watch?url=&dropped=` | streams `url`; posts to `dropped` in the background when it is dropped before its end |
 //! | `later?url=` | answers at once and posts to `url` in the background |
@@ -20,8 +21,9 @@ pub use query::Query;
 use std::time::Duration;
 
 use platform::{Body, Context, Request, Response, contract};
+use quota::account::Operation;
 use quota::{Policy, Take};
-use serde_json::Value;
+use serde_json::{Value, json};
 use url::Url;
 
 /// Where these routes are.
@@ -53,6 +55,7 @@ async fn route(request: Request, context: &Context) -> Result<Response, String> 
         "verdicts" => verdicts::verdicts(request, context).await,
         "panic" => panicking(),
         "take" => take(&query, context).await,
+        "apply" => apply(request, &query, context).await,
         "forward" => forward(request, &query, context, false).await,
         "forward-json" => forward(request, &query, context, true).await,
         "watch" => watch::watch(&query, context).await,
@@ -73,6 +76,13 @@ async fn take(query: &Query, context: &Context) -> Result<Response, String> {
     let takes = [Take { subject: "probe".into(), policy, quantity: 1 }];
     let decision = context.ledger.take(query.get("shard")?, &takes).await.map_err(|error| error.to_string())?;
     Ok(Response::new(decision.allowed.to_string().into()))
+}
+
+async fn apply(request: Request, query: &Query, context: &Context) -> Result<Response, String> {
+    let bytes = request.into_body().read(LIMIT).await.map_err(|error| error.to_string())?;
+    let operations: Vec<Operation> = serde_json::from_slice(&bytes).map_err(|error| error.to_string())?;
+    let outcomes = context.ledger.apply(query.get("account")?, &operations).await.map_err(|error| error.to_string())?;
+    Ok(Response::new(json!(outcomes).to_string().into()))
 }
 
 async fn forward(request: Request, query: &Query, context: &Context, json: bool) -> Result<Response, String> {

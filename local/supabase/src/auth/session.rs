@@ -27,7 +27,9 @@ const INSERT_REFRESH_TOKEN: &str = "
     insert into auth.refresh_tokens (token, user_id, session_id, parent, revoked, created_at, updated_at)
     select $1, $2, $3::text::uuid, nullif($4, ''), false, at, at
     from (select to_timestamp($5::text::bigint) as at) clock";
-const BEGUN_AT: &str = "select extract(epoch from created_at)::bigint from auth.sessions where id = $1::text::uuid";
+/// A session at `aal2` is one that a test has raised: there are no second factors here.
+const SIGNED_IN: &str =
+    "select extract(epoch from created_at)::bigint, aal::text from auth.sessions where id = $1::text::uuid";
 
 /// Whether the project has a function that changes access tokens.
 pub(crate) async fn has_token_hook(client: &Client) -> Result<bool, tokio_postgres::Error> {
@@ -72,13 +74,15 @@ pub(super) async fn tokens(
     surface: &Surface,
 ) -> Result<Value, Failure> {
     let user = user::load(transaction, user).await?;
-    let begun_at: i64 = query(transaction, BEGUN_AT, &[session]).await?.first().map_or(0, |row| row.get(0));
+    let signed_in = query(transaction, SIGNED_IN, &[session]).await?;
+    let (begun_at, aal): (i64, String) =
+        signed_in.first().map_or_else(|| (0, "aal1".to_owned()), |row| (row.get(0), row.get(1)));
     let now = surface.now();
     let of_user = |name: &str| user.get(name);
     let claims = json!({
         "iss": surface.description.issuer, "sub": of_user("id"), "aud": of_user("aud"), "exp": now + TOKEN_LIFE, "iat": now,
         "email": of_user("email"), "phone": of_user("phone"), "app_metadata": of_user("app_metadata"),
-        "user_metadata": of_user("user_metadata"), "role": of_user("role"), "aal": "aal1",
+        "user_metadata": of_user("user_metadata"), "role": of_user("role"), "aal": aal,
         "amr": [{ "method": "password", "timestamp": begun_at }], "session_id": session,
         "is_anonymous": of_user("is_anonymous"),
     });

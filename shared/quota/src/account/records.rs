@@ -83,6 +83,17 @@ impl Account {
         changes
     }
 
+    /// All that is to be kept of it, as [`Account::load`] reads it.
+    pub fn records(&self) -> Vec<Record> {
+        let record =
+            |kind: &str, name: &str, text: Option<String>| Some(Record { name: format!("{kind}{name}"), text: text? });
+        let counters = self.counters.iter().filter(|(_, counter)| !matches!(counter, Counter::Open { .. }));
+        let counters = counters.filter_map(|(name, counter)| record(COUNTER, name, text(counter)));
+        let calls = self.calls.iter().filter_map(|(id, call)| record(CALL, id, text(call)));
+        let rules = self.rules.iter().filter_map(|(subject, rules)| record(RULES, subject, text(rules)));
+        counters.chain(calls).chain(rules).chain(record(SEEN, "", Some(self.seen.to_string()))).collect()
+    }
+
     /// An account as it was kept. Texts that cannot be read are handed back.
     pub fn load(records: impl IntoIterator<Item = Record>) -> (Self, Vec<Record>) {
         let (mut account, mut unread) = (Self::default(), Vec::new());

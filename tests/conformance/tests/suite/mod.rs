@@ -1,5 +1,6 @@
 //! The checks, by what they are about.
 
+mod access;
 mod audit;
 mod auth;
 mod bad_input;
@@ -10,8 +11,10 @@ mod dependencies;
 mod faults;
 mod health;
 mod keys;
+mod limits;
 pub mod logs;
 mod orgs;
+mod second_factor;
 mod sessions;
 mod stream;
 mod token_exchange;
@@ -19,13 +22,18 @@ mod usage;
 
 use conformance::Rig;
 
-/// What the stack under test is told beyond its defaults: short deadlines, an origin, a word that must never be logged.
-pub const SETTINGS: [(&str, &str); 7] = [
+/// What the stack under test is told beyond its defaults: short deadlines towards the provider and a long one towards the
+/// ledger (the machine is busy; what the short one does is checked on an edge of its own), limits that no other check
+/// meets, an origin, a word that must never be logged.
+pub const SETTINGS: [(&str, &str); 10] = [
     ("ALLOWED_ORIGINS", "https://app.example.com"),
     ("LLM_HEADERS_TIMEOUT_MS", "1500"),
     ("LLM_FIRST_TOKEN_TIMEOUT_MS", "1500"),
     ("LLM_IDLE_TIMEOUT_MS", "1500"),
     ("LLM_ANSWER_TIMEOUT_MS", "1500"),
+    ("LLM_USER_REQUESTS_PER_HOUR", "1000000"),
+    ("LLM_ORG_REQUESTS_PER_HOUR", "1000000"),
+    ("LEDGER_DEADLINE_MS", "10000"),
     ("LLM_SIMULATOR_API_KEY", "sk-canary-provider-key"),
     ("LOG_LEVEL", "debug"),
 ];
@@ -36,6 +44,7 @@ pub type Check = fn(&Rig);
 /// Every check, with its name.
 pub fn checks() -> Vec<(String, Check)> {
     let modules = [
+        ("access", access::CHECKS),
         ("audit", audit::CHECKS),
         ("auth", auth::CHECKS),
         ("bad_input", bad_input::CHECKS),
@@ -46,7 +55,9 @@ pub fn checks() -> Vec<(String, Check)> {
         ("faults", faults::CHECKS),
         ("health", health::CHECKS),
         ("keys", keys::CHECKS),
+        ("limits", limits::CHECKS),
         ("orgs", orgs::CHECKS),
+        ("second_factor", second_factor::CHECKS),
         ("sessions", sessions::CHECKS),
         ("stream", stream::CHECKS),
         ("token_exchange", token_exchange::CHECKS),

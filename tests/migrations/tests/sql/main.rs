@@ -11,6 +11,7 @@ mod cluster;
 mod identity;
 mod invitations;
 mod isolation;
+mod ledger;
 mod matrix;
 mod migrating;
 mod models;
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
         identity::TESTS,
         invitations::TESTS,
         isolation::TESTS,
+        ledger::TESTS,
         migrating::TESTS,
         models::TESTS,
         organizations::TESTS,
