@@ -10,7 +10,16 @@ const NODE_CAN_RUN_WRANGLER: &str = "const [major, minor] = process.versions.nod
 const WASM: [(&[&str], &str); 2] = [
     (&["cloudflare"], "wasm32-unknown-unknown"),
     (
-        &["spin-doorway", "spin-ops", "spin-auth", "spin-llm-proxy", "spin-signature", "spin-probe", "spin-host-guest"],
+        &[
+            "spin-doorway",
+            "spin-ops",
+            "spin-auth",
+            "spin-llm-proxy",
+            "spin-rate-limit",
+            "spin-signature",
+            "spin-probe",
+            "spin-host-guest",
+        ],
         "wasm32-wasip2",
     ),
 ];

@@ -139,7 +139,10 @@ impl LlmProxy {
             USAGE if method == Method::GET => {
                 let query = request.uri().query().unwrap_or_default().to_owned();
                 let token = caller.user_token.ok_or(kinds::INTERNAL)?;
-                usage::summary(&self.supabase, &query, &token, context).await
+                let limits = usage::count(self, &caller.payer.member, context).await?;
+                let mut answer = usage::summary(&self.supabase, &query, &token, context).await?;
+                limits::describe(&limits, answer.headers_mut());
+                Ok(answer)
             }
             COMPLETIONS => Err(Problem::method_not_allowed("POST")),
             MODELS | USAGE => Err(Problem::method_not_allowed("GET, HEAD")),

@@ -6,6 +6,7 @@ use llm_proxy::LlmProxy;
 use ops::Ops;
 use platform::{Configuration, Context, Request, Response};
 use problem::Problem;
+use rate_limit::RateLimit;
 use supabase::Supabase;
 use token::Authenticator;
 
@@ -13,6 +14,7 @@ use token::Authenticator;
 pub struct Functions {
     pub auth: Auth,
     pub llm: LlmProxy,
+    pub limits: RateLimit,
     pub ops: Ops,
 }
 
@@ -22,11 +24,12 @@ impl Function for Functions {
         let supabase = supabase::Config::read(read).await;
         let llm = llm_proxy::Config::read(read).await;
         let limits = limits::Config::read(read).await;
-        let (token, supabase) = (token?, Supabase::new(supabase?));
+        let (token, supabase, limits) = (token?, Supabase::new(supabase?), limits?);
         let authenticator = Arc::new(Authenticator::new(token.clone()));
         Some(Self {
             auth: Auth::new(&token, supabase.clone(), Arc::clone(&authenticator)),
-            llm: LlmProxy::new(llm?, limits?, supabase.clone(), authenticator),
+            llm: LlmProxy::new(llm?, limits.clone(), supabase.clone(), Arc::clone(&authenticator)),
+            limits: RateLimit::new(limits, supabase.clone(), authenticator),
             ops: Ops::new(supabase),
         })
     }
@@ -35,6 +38,7 @@ impl Function for Functions {
         let path = request.uri().path().to_owned();
         match segments(&path).as_slice() {
             ["auth", ..] | [".well-known", "jwks.json"] => self.auth.answer(request, context).await,
+            ["v1", "limits", ..] => self.limits.answer(request, context).await,
             ["v1", "chat", "completions"] | ["v1", "models" | "usage"] => self.llm.answer(request, context).await,
             _ => self.ops.answer(request, context).await,
         }

@@ -29,6 +29,7 @@ impl Edge {
         if let Some(functions) = self.0.behind() {
             functions.llm.flush(context).await;
             functions.auth.flush(context).await;
+            functions.limits.flush(context).await;
         }
     }
 }

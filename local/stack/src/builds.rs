@@ -8,7 +8,7 @@ use crate::spin::Runner;
 use crate::{Error, Host, Options};
 
 /// The components in `spin.toml`.
-pub const SPIN_COMPONENTS: [&str; 4] = ["spin-ops", "spin-auth", "spin-llm-proxy", "spin-signature"];
+pub const SPIN_COMPONENTS: [&str; 5] = ["spin-ops", "spin-auth", "spin-llm-proxy", "spin-rate-limit", "spin-signature"];
 const SPIN_TARGET: &str = "wasm32-wasip2";
 /// The profile of what ships, in the workspace's `Cargo.toml`.
 const SPIN_PROFILE: &str = "spin";

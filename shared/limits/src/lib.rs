@@ -10,6 +10,7 @@ mod member;
 mod names;
 mod refusal;
 mod reservation;
+mod take;
 
 pub use availability::Availability;
 pub use config::Config;
@@ -18,3 +19,4 @@ pub use member::Member;
 pub use names::{Level, rule};
 pub use refusal::{refused, unavailable};
 pub use reservation::{Answered, Reservation, reserve};
+pub use take::{OnAbsence, ask, take};

@@ -138,6 +138,10 @@ pub const LIST_AUDIT: Rpc = Rpc { name: "list_audit", role: DatabaseRole::Authen
 pub const EXPORT_AUDIT: Rpc = Rpc { name: "export_audit", role: DatabaseRole::Authenticated, idempotent: true };
 /// Whether a chain of the audit log is whole. As the edge: it is nobody's in particular.
 pub const VERIFY_AUDIT: Rpc = Rpc { name: "verify_audit", role: DatabaseRole::ServiceRole, idempotent: true };
+/// Sets limits of an organization, a member or a key, in place of all that were set for it.
+pub const SET_LIMITS: Rpc = Rpc { name: "set_limits", role: DatabaseRole::Authenticated, idempotent: true };
+/// The limits that an organization has set.
+pub const LIST_LIMITS: Rpc = Rpc { name: "list_limits", role: DatabaseRole::Authenticated, idempotent: true };
 
 /// All of them.
 pub const RPCS: &[Rpc] = &[
@@ -192,6 +196,8 @@ pub const RPCS: &[Rpc] = &[
     LIST_AUDIT,
     EXPORT_AUDIT,
     VERIFY_AUDIT,
+    SET_LIMITS,
+    LIST_LIMITS,
 ];
 
 impl DatabaseRole {

@@ -22,6 +22,7 @@ fn needs() -> Needs {
         ("ops", needs::variables::<ops::Ops>()),
         ("auth", needs::variables::<auth::Auth>()),
         ("llm-proxy", needs::variables::<llm_proxy::LlmProxy>()),
+        ("rate-limit", needs::variables::<rate_limit::RateLimit>()),
         ("signature", BTreeSet::new()),
     ])
 }
@@ -53,6 +54,7 @@ fn every_path_is_routed_to_the_function_it_belongs_to() {
             ("/v1/chat/completions", "llm-proxy"),
             ("/v1/models", "llm-proxy"),
             ("/v1/usage", "llm-proxy"),
+            ("/v1/limits/...", "rate-limit"),
             ("private", "signature"),
         ]
     );

@@ -22,7 +22,7 @@ impl Variables for Watched {
         self.asked.lock().unwrap().insert(name.to_ascii_lowercase());
         let value = match name {
             _ if name.ends_with("_URL") => "https://service.test",
-            _ if name.ends_with("_MS") || name.ends_with("_BYTES") => "1000",
+            _ if name.ends_with("_MS") || name.ends_with("_BYTES") || name.ends_with("_PER_HOUR") => "1000",
             "API_KEY_PEPPER" | "SESSION_KEY" => "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f",
             _ => "sb_value",
         };

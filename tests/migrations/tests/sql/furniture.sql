@@ -49,3 +49,6 @@ values (':org', ':owner', 'reviewer', gen_random_uuid(), 1, 'read', 'success', n
 insert into public.workflow_definitions (org_id, name, definition, created_by) values (':org', 'build', '{}', ':owner');
 insert into public.workflow_executions (org_id, workflow_id, started_by)
 select org_id, id, ':owner' from public.workflow_definitions where org_id = ':org' and name = 'build';
+
+insert into public.usage_limits (org_id, subject, rules)
+values (':org', 'org', '[{"unit": "requests", "window": {"seconds": 60}, "limit": 10}]');

@@ -139,6 +139,9 @@ fn nobody_changes_protected_columns(cluster: &Cluster) {
         "select digest from public.api_keys",
         "select * from public.api_keys",
         "truncate public.llm_usage",
+        "update public.usage_limits set version = 1",
+        "update public.usage_limits set subject = subject",
+        "update public.usage_limits set updated_by = null",
         "select * from auth.users",
     ];
     for statement in statements {

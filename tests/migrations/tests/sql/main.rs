@@ -22,6 +22,7 @@ mod second_factor;
 mod sessions;
 mod teams;
 mod usage;
+mod usage_limits;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -52,6 +53,7 @@ fn main() -> ExitCode {
         sessions::TESTS,
         teams::TESTS,
         usage::TESTS,
+        usage_limits::TESTS,
     ];
     if arguments.list {
         return libtest_mimic::run(&arguments, trials(&tests, None)).exit_code();

@@ -178,4 +178,12 @@ pub const MATRIX: &[Row] = &[
         update: "status = 'failed'",
         outcomes: "yxxx yxxx yxxx yxxx 0xxx xxxx yyyy",
     },
+    Row {
+        table: "usage_limits",
+        find: "org_id = ':org' and subject = 'org'",
+        insert: "(org_id, subject, rules) \
+                 values (':org', 'user::developer', '[{\"unit\": \"requests\", \"window\": \"day\", \"limit\": 0}]')",
+        update: "rules = '[{\"unit\": \"tokens\", \"window\": \"month\", \"limit\": 1}]'",
+        outcomes: "yyyy yyyy 0x00 0x00 0x00 xxxx yyyy",
+    },
 ];
