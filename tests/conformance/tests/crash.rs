@@ -76,8 +76,14 @@ impl Scene {
         .unwrap_or_else(|error| panic!("{error}"));
         let edge = stack.take_edge(host);
         let agent = Agent::config_builder().http_status_as_error(false).timeout_global(Some(Duration::from_secs(20)));
-        let mut scene =
-            Self { stack, host, edge, agent: agent.build().into(), token: String::new(), random: number("CRASH_SEED", 7) };
+        let mut scene = Self {
+            stack,
+            host,
+            edge,
+            agent: agent.build().into(),
+            token: String::new(),
+            random: number("CRASH_SEED", 7),
+        };
         scene.sign_up();
         scene
     }
@@ -189,11 +195,8 @@ impl Scene {
     }
 
     fn find_fault(&self, calls: &Calls) -> Option<String> {
-        let mut database = postgres::Client::connect(
-            self.stack.description.database_url.as_ref().unwrap(),
-            postgres::NoTls,
-        )
-        .unwrap();
+        let mut database =
+            postgres::Client::connect(self.stack.description.database_url.as_ref().unwrap(), postgres::NoTls).unwrap();
         let rows = database.query("select request_id, status, cost_nano_usd from public.llm_usage", &[]).unwrap();
         let mut found: BTreeMap<String, Vec<(String, i64)>> = BTreeMap::new();
         let mut sum = 0;
@@ -211,18 +214,22 @@ impl Scene {
                 _ => false,
             };
             if !is_right {
-                return Some(format!("{id} (answered as a whole: {whole}) has the rows {rows:?}, served {}", self.served(id)));
+                return Some(format!(
+                    "{id} (answered as a whole: {whole}) has the rows {rows:?}, served {}",
+                    self.served(id)
+                ));
             }
         }
         let left = self.left();
-        (left != BUDGET - sum).then(|| format!("the ledger has {} spent and held, the rows come to {sum}", BUDGET - left))
+        (left != BUDGET - sum)
+            .then(|| format!("the ledger has {} spent and held, the rows come to {sum}", BUDGET - left))
     }
 
     /// How often the provider was asked for this call.
     fn served(&self, id: &str) -> u64 {
         let counters = format!("{}?marker={id}", self.stack.description.simulator.as_ref().unwrap().counters);
         let counters = self.agent.get(counters).call().unwrap().body_mut().read_to_string().unwrap();
-        serde_json::from_str::<Value>(&counters).unwrap()["requests"].as_u64().unwrap_or(0)
+        serde_json::from_str::<Value>(&counters).unwrap()["requests"]["chat"].as_u64().unwrap_or(0)
     }
 
     /// What the ledger says is left of the budget.

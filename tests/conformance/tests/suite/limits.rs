@@ -3,16 +3,19 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::Instant;
 
-use conformance::{Answer, Client, Rig, marker};
-use serde_json::json;
+use conformance::{Answer, Client, EventStream, Rig, marker, wait_until};
+use serde_json::{Value, json};
 
 super::list![
     of_a_thousand_requests_at_once_exactly_a_hundred_pass,
+    a_thousand_streams_at_the_edge_of_a_budget_overspend_nothing,
     a_limited_answer_tells_where_its_limits_stand,
     members_and_keys_of_an_organization_share_its_limit,
 ];
 
 const PATH: &str = "/v1/chat/completions";
+/// How many of a thousand streams the budget below has room for.
+const ADMITTED: u64 = 100;
 
 fn overrides(settings: &[(&str, &str)]) -> Vec<(String, String)> {
     settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
@@ -52,7 +55,91 @@ fn of_a_thousand_requests_at_once_exactly_a_hundred_pass(rig: &Rig) {
     let passed = 100 + began.elapsed().as_secs() / 36;
     assert!((100..=passed).contains(&statuses[&200]), "{statuses:?}");
     assert_eq!(statuses.keys().copied().collect::<Vec<_>>(), [200, 429]);
-    assert_eq!(rig.seen(&name)["requests"], statuses[&200], "what was refused reached the provider");
+    assert_eq!(rig.seen(&name)["requests"]["chat"], statuses[&200], "what was refused reached the provider");
+}
+
+/// All of them are asked for before the first one ends, and half of the callers hang up: what is spent and held never
+/// exceeds the budget, and the ledger, the accounts and the provider count the same.
+fn a_thousand_streams_at_the_edge_of_a_budget_overspend_nothing(rig: &Rig) {
+    let (_, session) = rig.new_user();
+    let token = session["access_token"].as_str().unwrap();
+    let (user, name) = (rig.edge.bearer(token), marker("budget"));
+    let (worst, mut spent) = first_call(rig, &user, &name);
+    let budget = spent + ADMITTED * worst + worst / 2;
+    set_budget(&user, budget);
+    let at_once = Barrier::new(1000);
+    let admitted: Vec<(String, bool)> = thread::scope(|scope| {
+        let (at_once, name) = (&at_once, &name);
+        let ask = |number: usize| {
+            at_once.wait();
+            let stream = EventStream::post(&rig.edge.base, PATH, token, &slow_stream(name));
+            assert!([200, 429].contains(&stream.status), "{}", stream.head);
+            let (id, stays) = (stream.request_id(), number % 2 == 0);
+            if stream.status == 429 {
+                return None;
+            }
+            if stays {
+                assert!(stream.read_to_end().done());
+            } else {
+                stream.read_then_hang_up(2);
+            }
+            Some((id, stays))
+        };
+        let asking: Vec<_> = (0..1000)
+            .map(|number| {
+                let small = thread::Builder::new().stack_size(256 * 1024);
+                small.spawn_scoped(scope, move || ask(number)).unwrap()
+            })
+            .collect();
+        asking.into_iter().filter_map(|answer| answer.join().unwrap()).collect()
+    });
+    assert_eq!(admitted.len() as u64, ADMITTED);
+    assert_eq!(rig.seen(&name)["requests"]["chat"], ADMITTED + 1, "what the provider was asked for");
+    for (id, stays) in &admitted {
+        let row = rig.usage_row(id);
+        assert_eq!(rig.usage_rows(id).len(), 1, "{id}");
+        if *stays {
+            assert_eq!((&row["status"], &row["output_tokens"]), (&json!("success"), &json!(20)), "{row}");
+        }
+        spent += row["cost_nano_usd"].as_u64().unwrap();
+    }
+    assert!(spent <= budget, "{spent} of {budget}");
+    wait_until("the ledger has spent what the accounts say", || (left(&user) == budget - spent).then_some(()));
+}
+
+fn slow_stream(name: &str) -> Value {
+    let mut body = Rig::chat(name, &json!({"tokens": 20, "first_token_ms": 1000, "interval_ms": 2}), true);
+    body["model"] = json!("sim-1");
+    body["max_tokens"] = json!(20);
+    body
+}
+
+/// What is reserved for one such call, and what it cost, in nano-dollars.
+fn first_call(rig: &Rig, user: &Client, name: &str) -> (u64, u64) {
+    let large = 1_000_000_000_000;
+    set_budget(user, large);
+    let mut body = slow_stream(name);
+    body["stream"] = json!(false);
+    let answer = user.post(PATH, &body).expect(200);
+    let fields = answer.header("ratelimit").to_owned();
+    let item = fields.split(", ").find(|item| item.starts_with("\"org-nano-usd-month\"")).unwrap().to_owned();
+    let remaining: u64 = item.split(";r=").nth(1).unwrap().split(';').next().unwrap().parse().unwrap();
+    let cost = rig.usage_row(answer.header("x-request-id"))["cost_nano_usd"].as_u64().unwrap();
+    wait_until("the first call is settled", || (left(user) == large - cost).then_some(()));
+    (large - remaining, cost)
+}
+
+fn set_budget(user: &Client, nano_usd: u64) {
+    let limits = json!({"limits": [{"unit": "nano_usd", "window": "month", "limit": nano_usd}]});
+    let headers = [("content-type", "application/json")];
+    user.send("PUT", "/v1/limits/org", &headers, Some(limits.to_string().into_bytes())).expect(200);
+}
+
+/// What is left of the organization's budget.
+fn left(user: &Client) -> u64 {
+    let limits = user.get("/v1/limits").expect(200).json();
+    let limit = limits["data"].as_array().unwrap().iter().find(|limit| limit["unit"] == "nano_usd").unwrap();
+    limit["remaining"].as_u64().unwrap()
 }
 
 fn a_limited_answer_tells_where_its_limits_stand(rig: &Rig) {
