@@ -128,6 +128,12 @@ impl Stack {
         Ok(stack)
     }
 
+    /// Hands over the edge on `host`, which is then somebody else's to stop.
+    pub fn take_edge(&mut self, host: Host) -> Option<Edge> {
+        let index = self.edges.iter().position(|edge| edge.host == host)?;
+        Some(self.edges.remove(index))
+    }
+
     /// Kills PostgreSQL with all its processes and starts it again at the same port: what tests of crashes need.
     pub fn crash_postgres(&mut self) -> Result<(), Error> {
         let Some(postgres) = &mut self.postgres else { return Ok(()) };
