@@ -30,7 +30,7 @@ pub(crate) struct Provider {
 pub(crate) struct Timeouts {
     /// Until the head of a streamed answer.
     pub(crate) headers: Duration,
-    /// From the head of a stream to its first event.
+    /// From the head of a stream to its first text.
     pub(crate) first_token: Duration,
     /// Between two pieces of a stream.
     pub(crate) idle: Duration,
@@ -68,7 +68,20 @@ impl Config {
     }
 }
 
+impl Timeouts {
+    /// Until when a call may be tried again.
+    pub(crate) fn tries(&self) -> Duration {
+        self.stream.max(self.answer)
+    }
+}
+
 impl Provider {
+    /// One for tests.
+    #[cfg(test)]
+    pub(crate) fn fake(name: &'static str) -> Self {
+        Self { name, completions: Uri::from_static("http://provider.test/v1/chat/completions"), key: None }
+    }
+
     /// The `authorization` header, marked so that no log shows it.
     pub(crate) fn authorization(&self) -> Option<HeaderValue> {
         let value = format!("Bearer {}", self.key.as_ref()?.expose_secret());
