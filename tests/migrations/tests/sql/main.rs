@@ -11,6 +11,7 @@ mod cluster;
 mod identity;
 mod invitations;
 mod isolation;
+mod locks;
 mod matrix;
 mod migrating;
 mod models;
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
         invitations::TESTS,
         isolation::TESTS,
         migrating::TESTS,
+        locks::TESTS,
         models::TESTS,
         organizations::TESTS,
         rate_limits::TESTS,
