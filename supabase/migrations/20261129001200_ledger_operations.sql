@@ -107,6 +107,24 @@ $$;
 comment on function private.ledger_period(text, numeric) is
   'The day or month (UTC) that contains a second: its first second, and the one after its last.';
 
+create function private.ledger_rule(rule jsonb)
+returns jsonb
+language plpgsql
+immutable
+set search_path = ''
+as $$
+begin
+  if ((rule ->> 'limit') || ' ' || (rule ->> 'unit') || ' ' || coalesce(rule #>> '{per,seconds}', rule ->> 'per')
+    ~ '^\d{1,20} (requests|tokens|nano_usd) (\d{1,20}|day|month|moment)$') is not true
+    or coalesce(char_length(rule ->> 'name'), 0) not between 1 and 100
+  then
+    raise sqlstate 'PT400' using message = 'a rule has a name, a unit, a per and a limit', detail = 'rules';
+  end if;
+  return rule;
+end
+$$;
+comment on function private.ledger_rule(jsonb) is 'A rule within an operation; refuses what is none.';
+
 create function private.ledger_wish_of(number bigint, present numeric, subject text, rule jsonb, amounts jsonb)
 returns private.ledger_wish
 language plpgsql
@@ -118,16 +136,10 @@ declare
   kept record;
 begin
   wish.subject := subject;
-  wish.rule := rule;
+  wish.rule := private.ledger_rule(rule);
   wish.name := subject || ' ' || (rule ->> 'name');
   wish.unit := rule ->> 'unit';
   wish.per := coalesce(rule #>> '{per,seconds}', rule ->> 'per');
-  if ((rule ->> 'limit') || ' ' || wish.unit || ' ' || wish.per
-    ~ '^\d{1,20} (requests|tokens|nano_usd) (\d{1,20}|day|month|moment)$') is not true
-    or coalesce(char_length(rule ->> 'name'), 0) not between 1 and 100
-  then
-    raise sqlstate 'PT400' using message = 'a rule has a name, a unit, a per and a limit', detail = 'rules';
-  end if;
   wish.units := (rule ->> 'limit')::numeric;
   wish.quantity := (amounts ->> wish.unit)::numeric;
   wish.arrival := 0;
@@ -536,10 +548,14 @@ set search_path = ''
 as $$
 declare
   is_kept boolean;
+  checked jsonb := '[]';
 begin
   if jsonb_typeof(rules) is distinct from 'array' or jsonb_array_length(rules) > 100 then
     raise sqlstate 'PT400' using message = 'rules must be an array of at most 100', detail = 'rules';
   end if;
+  for i in 0..jsonb_array_length(rules) - 1 loop
+    checked := checked || private.ledger_rule(rules -> i);
+  end loop;
   is_kept := exists (
     select from private.ledger_rules r where account = kept.number and r.subject = ledger_set_rules.subject
   );
@@ -549,12 +565,12 @@ begin
     delete from private.ledger_rules r where account = kept.number and r.subject = ledger_set_rules.subject;
     kept.ruled := kept.ruled - is_kept::integer;
   elsif is_kept then
-    update private.ledger_rules r set rules = ledger_set_rules.rules
+    update private.ledger_rules r set rules = checked
     where account = kept.number and r.subject = ledger_set_rules.subject;
   elsif kept.ruled >= 50000 then
     kept.outcome := '"full"';
   else
-    insert into private.ledger_rules (account, subject, rules) values (kept.number, subject, rules);
+    insert into private.ledger_rules (account, subject, rules) values (kept.number, subject, checked);
     kept.ruled := kept.ruled + 1;
   end if;
   return kept;
