@@ -2,14 +2,16 @@
 
 create function private.ledger_write(kept private.ledger_state)
 returns void
-language sql
+language plpgsql
 set search_path = ''
 as $$
+begin
   update private.ledger_accounts
   set
     seen = kept.seen, due = kept.due, counters = kept.counters, calls = kept.calls, ruled = kept.ruled,
     sweep_at = kept.sweep_at
-  where number = kept.number
+  where number = kept.number;
+end
 $$;
 comment on function private.ledger_write(private.ledger_state) is 'Writes an account''s numbers down.';
 

@@ -6,13 +6,15 @@ Measures an edge beside its provider called directly, in turns within one run.
 
 usage: bench [--stack FILE] [options]            every edge of a running stack (default .local/stack.json)
        bench --edge URL --edge-pid PID --direct URL --token JWT [--host workerd|native|spin] [options]
-       bench --wasm FILE | --boot COMMAND --boot-url URL      these alone need no edge
+       bench --wasm FILE | --boot COMMAND --boot-url URL | --ledger-sql      these alone need no edge
 
   --reference          also a plain JavaScript worker on bare workerd: `new Response(\"ok\")` and a forwarder
   --workerd FILE       its binary (default: the one in node_modules)
   --wasm FILE          size of a module or Spin component, raw and gzipped; may come several times
   --boot COMMAND --boot-url URL
                        milliseconds from starting COMMAND to the first 200 at URL; COMMAND must stay in the foreground
+  --ledger-sql         operations per second of the ledger in Postgres over 8 connections, and microseconds of CPU of the
+                       server for each: takes of a user and an organization, and calls that begin and end
   --direct-token KEY   the provider's key (default: bench); --direct-pid PID for its CPU time
   --only LIST          of trivial,json,sse,paced,identity,memory
   --rounds N           turns of each target (default 5); --seconds S per turn (default 1; three times that for paced)
@@ -59,6 +61,7 @@ pub struct Arguments {
     pub wasm: Vec<String>,
     /// The command and the URL that it answers at.
     pub boot: Option<(String, String)>,
+    pub ledger_sql: bool,
     pub only: Vec<String>,
     pub rounds: usize,
     pub seconds: f64,
@@ -81,6 +84,7 @@ impl Arguments {
                 "--direct" => arguments.direct = Some(value()?),
                 "--token" => arguments.token = Some(value()?),
                 "--host" => arguments.host = value()?,
+                "--ledger-sql" => arguments.ledger_sql = true,
                 "--direct-token" => arguments.direct_token = value()?,
                 "--direct-pid" => arguments.direct_pid = Some(number(&word, &value()?)?),
                 "--reference" => arguments.reference = true,
@@ -125,6 +129,7 @@ impl Default for Arguments {
             workerd: None,
             wasm: Vec::new(),
             boot: None,
+            ledger_sql: false,
             only: Vec::new(),
             rounds: 5,
             seconds: 1.0,

@@ -9,6 +9,7 @@ mod arguments;
 mod boot;
 mod client;
 mod identity;
+mod ledger_sql;
 mod load;
 mod memory;
 mod process;
@@ -55,6 +56,9 @@ async fn run(arguments: &Arguments) -> Result<(), String> {
     }
     if let Some((command, url)) = &arguments.boot {
         report.boot_ms = Some(boot::measure(command, url, arguments.rounds).await?);
+    }
+    if arguments.ledger_sql {
+        report.ledger_sql = ledger_sql::measure(Path::new("."), arguments.rounds, arguments.seconds).await?;
     }
     let (direct, mut targets) = stack::targets(arguments)?;
     let reference = match &direct {

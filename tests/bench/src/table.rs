@@ -47,6 +47,15 @@ pub fn render(report: &Report) -> String {
             &format!("{} memory: {}; {:.1} kB per stream", memory.target, sizes.join(", "), memory.per_stream_kb),
         );
     }
+    for row in &report.ledger_sql {
+        line(
+            &mut text,
+            &format!(
+                "ledger in Postgres, {}, {} accounts, {} connections: {:.0} calls/s, {:.0} us of CPU each",
+                row.work, row.accounts, row.connections, row.per_second, row.cpu_us
+            ),
+        );
+    }
     for size in &report.wasm {
         line(&mut text, &module(size));
     }
