@@ -160,7 +160,6 @@ fn kill_at_random() {
             assert_eq!(left, expected.left(), "after {answered} answers");
         }
     }
-    eprintln!("{} bytes, {} steps", fs::metadata(folder.path().join("journal")).unwrap().len(), expected.next);
     deliver(folder.path(), &expected.rows, &mut random);
 }
 

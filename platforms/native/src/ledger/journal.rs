@@ -57,7 +57,7 @@ const FORMAT: &[u8] = b"qlp-edge ledger 1\n";
 const NAME: &str = "journal";
 const SUCCESSOR: &str = "journal.new";
 /// Below this length nothing is gained by rewriting.
-const WORTH_REWRITING: u64 = 8 << 20;
+const WORTH_REWRITING: u64 = 2 << 20;
 
 impl Batch {
     pub(super) fn of(entry: &Entry) -> io::Result<Self> {
