@@ -9,6 +9,7 @@ mod arguments;
 mod boot;
 mod client;
 mod identity;
+mod ledger;
 mod load;
 mod memory;
 mod process;
@@ -55,6 +56,10 @@ async fn run(arguments: &Arguments) -> Result<(), String> {
     }
     if let Some((command, url)) = &arguments.boot {
         report.boot_ms = Some(boot::measure(command, url, arguments.rounds).await?);
+    }
+    if arguments.wants("ledger") && (arguments.only == ["ledger"] || !arguments.needs_no_edge()) {
+        eprintln!("ledger");
+        report.ledger = ledger::measure(&std::env::temp_dir(), arguments.rounds).await?;
     }
     let (direct, mut targets) = stack::targets(arguments)?;
     let reference = match &direct {

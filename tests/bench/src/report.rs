@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::client::Answer;
 use crate::identity::Identity;
+use crate::ledger::Cost;
 use crate::memory::Memory;
 use crate::scenario::Scenario;
 use crate::statistics::{median, percentile};
@@ -21,6 +22,7 @@ pub struct Report {
     pub rows: Vec<Row>,
     pub identity: Vec<Identity>,
     pub memory: Vec<Memory>,
+    pub ledger: Vec<Cost>,
     pub wasm: Vec<Size>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub boot_ms: Option<f64>,
@@ -89,6 +91,7 @@ impl Report {
             rows: Vec::new(),
             identity: Vec::new(),
             memory: Vec::new(),
+            ledger: Vec::new(),
             wasm: Vec::new(),
             boot_ms: None,
         }
