@@ -6,7 +6,7 @@ Measures an edge beside its provider called directly, in turns within one run.
 
 usage: bench [--stack FILE] [options]            every edge of a running stack (default .local/stack.json)
        bench --edge URL --edge-pid PID --direct URL --token JWT [--host workerd|native|spin] [options]
-       bench --wasm FILE | --boot COMMAND --boot-url URL | --ledger-sql      these alone need no edge
+       bench --only ledger | --ledger-sql | --wasm FILE | --boot COMMAND --boot-url URL      these alone need no edge
 
   --reference          also a plain JavaScript worker on bare workerd: `new Response(\"ok\")` and a forwarder
   --workerd FILE       its binary (default: the one in node_modules)
@@ -16,7 +16,7 @@ usage: bench [--stack FILE] [options]            every edge of a running stack (
   --ledger-sql         operations per second of the ledger in Postgres over 8 connections, and microseconds of CPU of the
                        server for each: takes of a user and an organization, and calls that begin and end
   --direct-token KEY   the provider's key (default: bench); --direct-pid PID for its CPU time
-  --only LIST          of trivial,json,sse,paced,identity,memory
+  --only LIST          of trivial,json,sse,paced,identity,memory,ledger
   --rounds N           turns of each target (default 5); --seconds S per turn (default 1; three times that for paced)
   --json FILE          the same figures for programs
 
@@ -29,6 +29,8 @@ What the rows are
   identity is a table of its own: CPU of GET /auth/session over 16 connections, less that of the trivial route in the
            same round. A token at first sight was never used before on that host, the other credentials just before (a
            Spin component may have got another instance since). It needs a stack, whose user signs in for the tokens
+  ledger   nanoseconds of an account's operations within this process, and through the native host's ledger, whose journal
+           is in the folder for temporary files (TMPDIR). `--only ledger` needs no edge
 
 What the columns are
   rps, /direct         requests per second, and their ratio to calling the provider directly
@@ -68,7 +70,7 @@ pub struct Arguments {
     pub json: Option<String>,
 }
 
-const ROWS: [&str; 6] = ["trivial", "json", "sse", "paced", "identity", "memory"];
+const ROWS: [&str; 7] = ["trivial", "json", "sse", "paced", "identity", "memory", "ledger"];
 
 impl Arguments {
     /// Reads the command line; nothing when help was asked for.
@@ -111,6 +113,13 @@ impl Arguments {
     /// Whether the row of this name is to be measured.
     pub fn wants(&self, row: &str) -> bool {
         self.only.is_empty() || self.only.iter().any(|wanted| wanted == row)
+    }
+
+    /// Whether nothing is asked for that needs an edge.
+    pub fn needs_no_edge(&self) -> bool {
+        self.stack.is_none()
+            && !self.reference
+            && (!self.wasm.is_empty() || self.boot.is_some() || self.ledger_sql || self.only == ["ledger"])
     }
 }
 

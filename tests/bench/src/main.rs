@@ -9,6 +9,7 @@ mod arguments;
 mod boot;
 mod client;
 mod identity;
+mod ledger;
 mod ledger_sql;
 mod load;
 mod memory;
@@ -59,6 +60,10 @@ async fn run(arguments: &Arguments) -> Result<(), String> {
     }
     if arguments.ledger_sql {
         report.ledger_sql = ledger_sql::measure(Path::new("."), arguments.rounds, arguments.seconds).await?;
+    }
+    if arguments.wants("ledger") && (arguments.only == ["ledger"] || !arguments.needs_no_edge()) {
+        eprintln!("ledger");
+        report.ledger = ledger::measure(&std::env::temp_dir(), arguments.rounds).await?;
     }
     let (direct, mut targets) = stack::targets(arguments)?;
     let reference = match &direct {

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::client::Answer;
 use crate::identity::Identity;
+use crate::ledger::Cost;
 use crate::ledger_sql::LedgerRow;
 use crate::memory::Memory;
 use crate::scenario::Scenario;
@@ -23,6 +24,7 @@ pub struct Report {
     pub identity: Vec<Identity>,
     pub memory: Vec<Memory>,
     pub ledger_sql: Vec<LedgerRow>,
+    pub ledger: Vec<Cost>,
     pub wasm: Vec<Size>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub boot_ms: Option<f64>,
@@ -92,6 +94,7 @@ impl Report {
             identity: Vec::new(),
             memory: Vec::new(),
             ledger_sql: Vec::new(),
+            ledger: Vec::new(),
             wasm: Vec::new(),
             boot_ms: None,
         }

@@ -56,6 +56,10 @@ pub fn render(report: &Report) -> String {
             ),
         );
     }
+    for cost in &report.ledger {
+        let limit = cost.limit.map(|limit| format!(" ({})", verdict(cost.ns, limit))).unwrap_or_default();
+        line(&mut text, &format!("ledger: {}: {:.0} ns{limit}", cost.what, cost.ns));
+    }
     for size in &report.wasm {
         line(&mut text, &module(size));
     }
