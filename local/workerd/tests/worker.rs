@@ -1,6 +1,7 @@
 //! The Worker in workerd, from the outside.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::panic)] // a test: it has a clock and may fail
 
+mod account;
 mod rig;
 
 use local_workerd::Workerd;

@@ -27,7 +27,7 @@ extern "C" {
     #[wasm_bindgen(method, catch)]
     fn delete(this: &HostStorage, keys: &Array, options: &JsValue) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(method, catch, js_name = deleteAll)]
-    fn delete_all(this: &HostStorage, options: &JsValue) -> Result<JsValue, JsValue>;
+    fn delete_all(this: &HostStorage) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(method, catch, js_name = setAlarm)]
     fn set_alarm(this: &HostStorage, time: f64, options: &JsValue) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(method, getter)]
@@ -99,7 +99,7 @@ impl Storage {
 
     /// Forgets everything, the alarm as well.
     pub fn delete_all(&self) -> Result<(), JsValue> {
-        self.host.delete_all(&self.unconfirmed).map(drop)
+        self.host.delete_all().map(drop)
     }
 
     /// Sets the alarm, in place of the one that is set. `time` is in milliseconds since the epoch.
