@@ -169,14 +169,14 @@ fn a_panic_loses_nothing_that_was_answered() {
 fn rates_are_stored_a_little_later() {
     let Some(mut worker) = worker(&[]) else { return };
     let take = Operation::Take { subjects: subjects(&[hourly(2)]), amounts: Amounts::ONE_REQUEST };
-    assert!(allowed(&apply(worker.url(), "org", &[take.clone()]).unwrap()));
+    assert!(allowed(&apply(worker.url(), "org", std::slice::from_ref(&take)).unwrap()));
     let saved = |url: &str| (ask(url, "org", &json!({"unsaved": null})).unwrap() == false).then_some(());
     assert!(eventually(|| saved(worker.url())).is_some());
     // What is answered after this was written later.
     let set = Operation::SetRules { subject: "other".into(), rules: vec![hourly(1)] };
     assert!(allowed(&apply(worker.url(), "org", &[set]).unwrap()));
     restart(&mut worker);
-    assert!(allowed(&apply(worker.url(), "org", &[take.clone()]).unwrap()));
+    assert!(allowed(&apply(worker.url(), "org", std::slice::from_ref(&take)).unwrap()));
     assert!(!allowed(&apply(worker.url(), "org", &[take]).unwrap()));
 }
 
