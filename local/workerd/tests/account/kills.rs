@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde_json::json;
 
 use super::{Random, SECOND, allowed, apply, ask, dollars, now, reserve, settle};
-use crate::account::database::Database;
+use crate::account::database::{Database, Mood};
 use crate::rig::{Worker, eventually, worker};
 
 const ROUNDS: u64 = 20;
@@ -28,7 +28,7 @@ fn what_was_answered_survives_kills_at_any_moment() {
     let Some(mut worker) = worker(&database.variables()) else { return };
     let (mut random, mut all) = (Random(7), Book::default());
     for round in 0..ROUNDS {
-        database.away(round % 3 == 1);
+        database.set(if round % 3 == 1 { Mood::Away } else { Mood::Works });
         let (url, answers, enough) = (worker.url().to_owned(), AtomicUsize::new(0), 1 + random.below(300));
         std::thread::scope(|scope| {
             let clients: Vec<_> = (0..CLIENTS)
@@ -51,12 +51,12 @@ fn what_was_answered_survives_kills_at_any_moment() {
         worker.start();
         check(&worker, &all);
     }
-    database.away(false);
+    database.set(Mood::Works);
     let expected = end_all(&worker, &all);
     assert!(eventually(|| (database.ids() == expected).then_some(())).is_some(), "each row arrives");
     let rest = || (ask(worker.url(), "org", &json!({"stored": "o:"})).unwrap() == 0).then_some(());
     assert!(eventually(rest).is_some());
-    assert!(expected.iter().all(|id| database.status(id).as_deref() == Some("settled")));
+    assert!(expected.iter().all(|id| database.statuses(id) == ["settled"]));
 }
 
 /// Begins calls and ends two of three until nobody answers.
