@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use platform::Context;
 use problem::{Problem, kinds};
 use quota::account::{Amounts, Decision, Operation, Rule, Standing, Subject};
@@ -12,6 +14,9 @@ pub struct InForce {
     kept: Vec<Standing>,
 }
 
+/// How long the ledger may take to keep rules, at least: nobody streams meanwhile, and who sets them wants an answer.
+const TO_KEEP: Duration = Duration::from_secs(2);
+
 /// Looks at the limits of `subjects`, and takes nothing. 503 when the ledger does not answer.
 pub async fn look(
     function: &RateLimit,
@@ -19,7 +24,7 @@ pub async fn look(
     subjects: Vec<Subject>,
     context: &Context,
 ) -> Result<InForce, Problem> {
-    apply(function, account, subjects, None, context).await
+    apply(function, &function.limits, account, subjects, None, context).await
 }
 
 /// Has `rules` kept for `subject`, and looks at what holds then. 503 when the ledger does not answer: they may be kept all
@@ -32,12 +37,14 @@ pub async fn keep(
     context: &Context,
 ) -> Result<InForce, Problem> {
     let set = Operation::SetRules { subject: subject.name.clone(), rules };
-    apply(function, account, vec![subject], Some(set), context).await
+    let limits = function.limits.patient(TO_KEEP);
+    apply(function, &limits, account, vec![subject], Some(set), context).await
 }
 
 /// One hop for all of it: what comes first, the limits, and those of them that the account keeps.
 async fn apply(
     function: &RateLimit,
+    config: &limits::Config,
     account: &str,
     subjects: Vec<Subject>,
     first: Option<Operation>,
@@ -47,9 +54,9 @@ async fn apply(
     let kept = subjects.iter().map(without_rules).collect();
     let look = |subjects| Operation::Take { subjects, amounts: Amounts::default() };
     let operations: Vec<_> = first.into_iter().chain([look(subjects), look(kept)]).collect();
-    let mut decisions =
-        limits::ask(&function.limits, &function.availability, context, account, &operations).await?.into_iter().rev();
-    match (decisions.next(), decisions.next()) {
+    let decisions = limits::ask(config, &function.availability, context, account, &operations).await?;
+    let mut from_the_last = decisions.into_iter().rev();
+    match (from_the_last.next(), from_the_last.next()) {
         (Some(Decision { standings: kept, .. }), Some(Decision { standings, .. })) => Ok(InForce { standings, kept }),
         _ => Err(kinds::INTERNAL.into()),
     }

@@ -32,6 +32,12 @@ impl Config {
         Some(Self { user_per_hour: user_per_hour?, org_per_hour: org_per_hour?, deadline })
     }
 
+    /// The same limits, for what may wait longer for the ledger: at least `deadline`.
+    #[must_use]
+    pub fn patient(&self, deadline: Duration) -> Self {
+        Self { deadline: self.deadline.max(deadline), ..self.clone() }
+    }
+
     /// A user's own limit on LLM requests.
     pub(crate) fn user(&self, tier: Tier) -> Rule {
         rule(Level::User, Unit::Requests, HOUR, self.user_per_hour * factor(tier))

@@ -158,6 +158,16 @@ fn what_is_stored_and_not_in_force_yet_is_told_and_a_repetition_mends_it() {
 }
 
 #[test]
+fn who_sets_limits_waits_for_a_slow_ledger_and_not_for_ever() {
+    let scene = Scene::new();
+    scene.get(&user(ADMIN), "/v1/limits");
+    scene.host.ledger.hold();
+    let started = scene.host.clock.now();
+    assert_eq!(scene.put(&user(ADMIN), "/v1/limits/org", &requests(60, 1)).status, 503);
+    assert_eq!(scene.host.clock.now().duration_since(started).as_secs(), 2);
+}
+
+#[test]
 fn whoever_looks_puts_what_is_stored_into_force() {
     let scene = Scene::new();
     scene.ledger_is_away();

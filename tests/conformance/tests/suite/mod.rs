@@ -11,6 +11,7 @@ mod dependencies;
 mod faults;
 mod health;
 mod keys;
+mod limit_settings;
 mod limits;
 pub mod logs;
 mod orgs;
@@ -55,6 +56,7 @@ pub fn checks() -> Vec<(String, Check)> {
         ("faults", faults::CHECKS),
         ("health", health::CHECKS),
         ("keys", keys::CHECKS),
+        ("limit_settings", limit_settings::CHECKS),
         ("limits", limits::CHECKS),
         ("orgs", orgs::CHECKS),
         ("second_factor", second_factor::CHECKS),

@@ -82,11 +82,13 @@ fn the_summary_shows_my_calls_and_not_those_of_others(rig: &Rig) {
     let (_, session) = rig.new_user();
     let user = rig.edge.bearer(session["access_token"].as_str().unwrap());
     assert_eq!(user.get("/v1/usage").expect(200).json()["total"]["requests"], 0, "others' calls are not mine");
-    user.post("/v1/chat/completions", &Rig::chat(&marker("mine"), &json!({"tokens": 5}), false)).expect(200);
-    let total = wait_until("my call is counted", || {
-        let total = user.get("/v1/usage").expect(200).json()["total"].clone();
-        (total["requests"] == 1).then_some(total)
-    });
+    let id = marker("mine");
+    let headers = [("content-type", "application/json"), ("x-request-id", id.as_str())];
+    let body = Rig::chat(&id, &json!({"tokens": 5}), false).to_string().into_bytes();
+    user.send("POST", "/v1/chat/completions", &headers, Some(body)).expect(200);
+    rig.usage_row(&id);
+    let total = user.get("/v1/usage").expect(200).json()["total"].clone();
+    assert_eq!(total["requests"], 1, "{total}");
     assert_eq!(total["output_tokens"], 5, "{total}");
 }
 
