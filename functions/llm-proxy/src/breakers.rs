@@ -14,8 +14,11 @@ use crate::routing::Way;
 /// After some failures in a row a breaker opens, and for a while nothing goes that way. Then one call at a time tries;
 /// while they fail it stays open, for longer each time. An instance tells the others of its region by the cache, in
 /// which they look when a route fails there too.
-#[derive(Default)]
-pub(crate) struct Breakers(Mutex<HashMap<String, Breaker>>);
+pub(crate) struct Breakers {
+    /// Failures in a row after which a route is left alone; 0 for never.
+    tolerated: u32,
+    breakers: Mutex<HashMap<String, Breaker>>,
+}
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Breaker {
@@ -39,19 +42,23 @@ pub(crate) enum Fault {
     Nobody,
 }
 
-/// Failures in a row after which a route is left alone.
-const TOLERATED: u32 = 5;
 /// For how long at first; twice as long each time it fails again.
 const COOL: Duration = Duration::from_secs(5);
 const LONGEST_DOUBLINGS: u32 = 4;
 /// A credential does not mend by itself.
 const CREDENTIAL_COOL: Duration = Duration::from_mins(1);
+const CREDENTIAL: &str = "credential ";
 /// A try whose request was torn down without a trace is given up after this.
 const TRY: Duration = Duration::from_secs(30);
 /// Routes and credentials are few; names that are no longer in the catalog are forgotten.
 const MOST: usize = 1_000;
 
 impl Breakers {
+    /// Breakers that open after `tolerated` failures in a row; 0 for never.
+    pub(crate) fn new(tolerated: u32) -> Self {
+        Self { tolerated, breakers: Mutex::default() }
+    }
+
     /// Whether a call may go this way now. Who may, reports how it went.
     pub(crate) fn admit(&self, way: &Way<'_>, now: Timestamp) -> bool {
         let mut breakers = self.breakers();
@@ -87,9 +94,12 @@ impl Breakers {
 
     /// A call has gone this way and failed.
     pub(crate) async fn failed(&self, way: &Way<'_>, fault: Fault, context: &Context) {
+        if self.tolerated == 0 {
+            return;
+        }
         let now = context.clock.now();
         let (name, tolerated) = match fault {
-            Fault::Route => (route(way), TOLERATED),
+            Fault::Route => (route(way), self.tolerated),
             Fault::Credential => (credential(way), 1),
             Fault::Nobody => return self.tried(way),
         };
@@ -114,7 +124,11 @@ impl Breakers {
         if breaker.failures < tolerated {
             return None;
         }
-        let cool = if tolerated == 1 { CREDENTIAL_COOL } else { COOL * (1 << breaker.openings.min(LONGEST_DOUBLINGS)) };
+        let cool = if name.starts_with(CREDENTIAL) {
+            CREDENTIAL_COOL
+        } else {
+            COOL * (1 << breaker.openings.min(LONGEST_DOUBLINGS))
+        };
         breaker.openings = breaker.openings.saturating_add(1);
         // Never shorter than it was.
         breaker.open_until = breaker.open_until.max(Some(later(now, cool)));
@@ -125,7 +139,7 @@ impl Breakers {
     fn open(&self, name: &str, until: Timestamp) {
         let mut breakers = self.breakers();
         let breaker = breakers.entry(name.to_owned()).or_default();
-        breaker.failures = breaker.failures.max(TOLERATED);
+        breaker.failures = breaker.failures.max(self.tolerated);
         breaker.openings = breaker.openings.max(1);
         breaker.open_until = breaker.open_until.max(Some(until));
     }
@@ -145,7 +159,7 @@ impl Breakers {
     }
 
     fn breakers(&self) -> MutexGuard<'_, HashMap<String, Breaker>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.breakers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -166,7 +180,7 @@ fn route(way: &Way<'_>) -> String {
 }
 
 fn credential(way: &Way<'_>) -> String {
-    format!("credential {}", way.provider.name)
+    format!("{CREDENTIAL}{}", way.provider.name)
 }
 
 async fn publish(name: &str, until: Timestamp, context: &Context) {

@@ -111,7 +111,7 @@ impl LlmProxy {
         let catalog = Catalog::new(supabase.clone());
         let settlements = Settlements::new(supabase.clone(), settlements::LIMITS);
         let audit = audit::Recorder::new(supabase.clone());
-        let (availability, breakers) = (Availability::default(), Breakers::default());
+        let (availability, breakers) = (Availability::default(), Breakers::new(config.breaker_failures));
         Self { config, limits, availability, breakers, supabase, catalog, settlements, audit, authenticator }
     }
 
