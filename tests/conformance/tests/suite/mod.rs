@@ -8,6 +8,7 @@ mod chat;
 mod clients;
 mod credentials;
 mod dependencies;
+mod failover;
 mod faults;
 mod health;
 mod keys;
@@ -54,6 +55,7 @@ pub fn checks() -> Vec<(String, Check)> {
         ("clients", clients::CHECKS),
         ("credentials", credentials::CHECKS),
         ("dependencies", dependencies::CHECKS),
+        ("failover", failover::CHECKS),
         ("faults", faults::CHECKS),
         ("health", health::CHECKS),
         ("keys", keys::CHECKS),
