@@ -23,11 +23,12 @@ as $$
 declare
   ordered constant integer[] := array(select i from generate_subscripts(ended, 1) i order by ended[i] collate "C", i);
   i integer;
+  stored integer;
 begin
   -- In the order of ids, which are the calls', so that no two callers wait for each other.
   foreach i in array ordered loop
     begin
-      perform private.insert_llm_usage(jsonb_build_array(records[i]::jsonb));
+      stored := private.insert_llm_usage(jsonb_build_array(records[i]::jsonb));
     exception when data_exception or integrity_constraint_violation or program_limit_exceeded then
       -- What was charged stays charged; and a call that cannot be ended would be tried for ever.
       raise warning 'a row for the accounts was refused: %', sqlerrm using detail = ended[i];
