@@ -621,6 +621,7 @@ begin
     where c.account = kept.number and c.name = s.counter and c.kind = s.kind and c.start = s.mark;
     kept.ended := kept.ended || array(select id from unnest(expired) where record is not null);
     kept.records := kept.records || array(select record from unnest(expired) where record is not null);
+    kept.binding := true;
     -- For an hour it may still report.
     update private.ledger_calls
     set stage = 'expired', record = null, due = least(due + 3600000000000, most)
@@ -629,7 +630,6 @@ begin
   delete from private.ledger_calls where account = kept.number and due <= present;
   get diagnostics forgotten = row_count;
   kept.calls := kept.calls - forgotten;
-  kept.binding := true;
   kept.due := least(
     (select min(due) from private.ledger_calls where account = kept.number), present + 3600000000000
   );
