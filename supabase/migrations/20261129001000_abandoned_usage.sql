@@ -1,5 +1,5 @@
--- A call of which nothing was heard until its time was over is in the accounts as `abandoned`, with what was reserved for
--- it. If it reports after all, the report takes that row's place.
+-- A call of which nothing was heard until its time was over is in the accounts as `abandoned`, with what was reserved
+-- for it. If it reports after all, the report takes that row's place.
 
 alter table public.llm_usage drop constraint llm_usage_usage_source_check;
 alter table public.llm_usage add constraint llm_usage_usage_source_check
@@ -23,7 +23,8 @@ begin
     input_tokens, output_tokens, cached_input_tokens, usage_source, cost_nano_usd, latency_ms,
     time_to_first_token_ms, attempts, started_at
   )
-  -- One row per id, or the second would meet the first. In the order of ids, so that no two callers wait for each other.
+  -- One row per id, or the second would meet the first. In the order of ids, so that no two callers wait for each
+  -- other.
   select distinct on (id)
     id, request_id, user_id, org_id, api_key_id, alias, provider, model, coalesce(stream, false), status,
     http_status, finish_reason, coalesce(input_tokens, 0), coalesce(output_tokens, 0),

@@ -59,7 +59,8 @@ set search_path = ''
 as $$
 begin
   if jsonb_typeof(value) is distinct from 'string' or char_length(value #>> '{}') not between 1 and most then
-    raise sqlstate 'PT400' using message = format('%s must be a text of 1 to %s characters', field, most), detail = field;
+    raise sqlstate 'PT400' using
+      message = format('%s must be a text of 1 to %s characters', field, most), detail = field;
   end if;
   return value #>> '{}';
 end
@@ -84,7 +85,8 @@ begin
   raise sqlstate 'PT400' using message = format('%s must be a whole number', field), detail = field;
 end
 $$;
-comment on function private.ledger_number(jsonb, text, numeric) is 'A whole number within an operation; it must be there.';
+comment on function private.ledger_number(jsonb, text, numeric) is
+  'A whole number within an operation; it must be there.';
 
 create function private.ledger_period(per text, second numeric, out start numeric, out ends numeric)
 language plpgsql

@@ -43,7 +43,9 @@ $$;
 comment on function private.store_ledger_records(text[], text[]) is
   'Stores the rows of calls that have ended. One that breaks a rule is kept in private.ledger_refused_records.';
 
-create function private.expire_ledger(most integer, besides bigint, out looked_at integer, out ended text[], out records text[])
+create function private.expire_ledger(
+  most integer, besides bigint, out looked_at integer, out ended text[], out records text[]
+)
 language plpgsql
 set search_path = ''
 as $$
