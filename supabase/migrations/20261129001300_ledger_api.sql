@@ -34,8 +34,11 @@ begin
       raise warning 'a row for the accounts was refused: %', sqlerrm using detail = ended[i];
       insert into private.ledger_refused_records (call, record, reason)
       values (ended[i], left(records[i], 10000), left(sqlerrm, 1000));
-      delete from private.ledger_refused_records
-      where id <= (select max(id) - 10000 from private.ledger_refused_records);
+      delete from private.ledger_refused_records where id in (
+        select id from private.ledger_refused_records
+        where id <= (select max(id) - 10000 from private.ledger_refused_records)
+        for update skip locked
+      );
     end;
   end loop;
 end
