@@ -59,7 +59,8 @@ set search_path = ''
 as $$
 begin
   if jsonb_typeof(value) is distinct from 'string' or char_length(value #>> '{}') not between 1 and most then
-    raise sqlstate 'PT400' using message = format('%s must be a text of 1 to %s characters', field, most), detail = field;
+    raise sqlstate 'PT400' using
+      message = format('%s must be a text of 1 to %s characters', field, most), detail = field;
   end if;
   return value #>> '{}';
 end
@@ -84,7 +85,8 @@ begin
   raise sqlstate 'PT400' using message = format('%s must be a whole number', field), detail = field;
 end
 $$;
-comment on function private.ledger_number(jsonb, text, numeric) is 'A whole number within an operation; it must be there.';
+comment on function private.ledger_number(jsonb, text, numeric) is
+  'A whole number within an operation; it must be there.';
 
 create function private.ledger_period(per text, second numeric, out start numeric, out ends numeric)
 language plpgsql
@@ -621,6 +623,7 @@ begin
     where c.account = kept.number and c.name = s.counter and c.kind = s.kind and c.start = s.mark;
     kept.ended := kept.ended || array(select id from unnest(expired) where record is not null);
     kept.records := kept.records || array(select record from unnest(expired) where record is not null);
+    kept.binding := true;
     -- For an hour it may still report.
     update private.ledger_calls
     set stage = 'expired', record = null, due = least(due + 3600000000000, most)
@@ -629,7 +632,6 @@ begin
   delete from private.ledger_calls where account = kept.number and due <= present;
   get diagnostics forgotten = row_count;
   kept.calls := kept.calls - forgotten;
-  kept.binding := true;
   kept.due := least(
     (select min(due) from private.ledger_calls where account = kept.number), present + 3600000000000
   );

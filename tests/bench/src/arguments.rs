@@ -13,7 +13,7 @@ usage: bench [--stack FILE] [options]            every edge of a running stack (
   --wasm FILE          size of a module or Spin component, raw and gzipped; may come several times
   --boot COMMAND --boot-url URL
                        milliseconds from starting COMMAND to the first 200 at URL; COMMAND must stay in the foreground
-  --ledger-sql         operations per second of the ledger in Postgres over 8 connections, and microseconds of CPU of the
+  --ledger-sql         calls per second of the ledger in Postgres over 8 connections, and microseconds of CPU of the
                        server for each: takes of a user and an organization, and calls that begin and end
   --direct-token KEY   the provider's key (default: bench); --direct-pid PID for its CPU time
   --only LIST          of trivial,json,sse,paced,identity,memory,ledger

@@ -1,5 +1,5 @@
-//! What the ledger in Postgres costs: operations per second, and CPU of the server for each, without what is in front of
-//! it. It needs no edge: it starts a server of its own, which writes to disk as one that serves does.
+//! What the ledger in Postgres costs: calls per second, and CPU of the server for each, without what is in front of it.
+//! It needs no edge: it starts a server of its own, which writes to disk as one that serves does.
 
 use std::path::Path;
 use std::sync::Arc;
