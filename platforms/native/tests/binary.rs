@@ -1,5 +1,7 @@
 //! The binary as an operator runs it.
 
+#![allow(clippy::unwrap_used)] // a test may fail this way
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};

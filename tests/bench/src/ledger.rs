@@ -58,8 +58,9 @@ fn decided(take: &Operation, calls: &[(Operation, Operation)]) -> [f64; 5] {
     let takes = vec![take; calls.len()];
     let (reserves, settles): (Vec<_>, Vec<_>) = calls.iter().map(|(reserve, settle)| (reserve, settle)).unzip();
     let both: Vec<_> = calls.iter().flat_map(|(reserve, settle)| [reserve, settle]).collect();
-    let (mut taker, mut account) = (Bench::new(), Bench::new());
-    let [take, reserve, settle] = [taker.decide(&takes), account.decide(&reserves), account.decide(&settles)];
+    let take = Bench::new().decide(&takes);
+    let mut account = Bench::new();
+    let [reserve, settle] = [account.decide(&reserves), account.decide(&settles)];
     [take, reserve, settle, Bench::new().decide_and_tell(&takes), Bench::new().decide_and_tell(&both)]
 }
 
