@@ -14,7 +14,7 @@ usage: bench [--stack FILE] [options]            every edge of a running stack (
   --boot COMMAND --boot-url URL
                        milliseconds from starting COMMAND to the first 200 at URL; COMMAND must stay in the foreground
   --direct-token KEY   the provider's key (default: bench); --direct-pid PID for its CPU time
-  --only LIST          of trivial,json,sse,paced,identity,memory
+  --only LIST          of trivial,json,sse,paced,identity,memory,ledger
   --rounds N           turns of each target (default 5); --seconds S per turn (default 1; three times that for paced)
   --json FILE          the same figures for programs
 
@@ -27,6 +27,10 @@ What the rows are
   identity is a table of its own: CPU of GET /auth/session over 16 connections, less that of the trivial route in the
            same round. A token at first sight was never used before on that host, the other credentials just before (a
            Spin component may have got another instance since). It needs a stack, whose user signs in for the tokens
+  ledger   is a table of its own, only on request: CPU of a hop to the ledger's Durable Object over 16 connections, less that
+           of the same route without it in the same round; the yardstick has a counter in JavaScript. The Worker must have
+           the feature `probe`, as the example `serve` of local-workerd starts it with the arguments `0 probe`: give its URL
+           as --edge and --direct, its process as --edge-pid, and --host workerd --token none
 
 What the columns are
   rps, /direct         requests per second, and their ratio to calling the provider directly
@@ -65,7 +69,7 @@ pub struct Arguments {
     pub json: Option<String>,
 }
 
-const ROWS: [&str; 6] = ["trivial", "json", "sse", "paced", "identity", "memory"];
+const ROWS: [&str; 7] = ["trivial", "json", "sse", "paced", "identity", "memory", "ledger"];
 
 impl Arguments {
     /// Reads the command line; nothing when help was asked for.
@@ -106,7 +110,12 @@ impl Arguments {
 
     /// Whether the row of this name is to be measured.
     pub fn wants(&self, row: &str) -> bool {
-        self.only.is_empty() || self.only.iter().any(|wanted| wanted == row)
+        self.only.is_empty() || self.asks_for(row)
+    }
+
+    /// Whether the row of this name was named.
+    pub fn asks_for(&self, row: &str) -> bool {
+        self.only.iter().any(|wanted| wanted == row)
     }
 }
 

@@ -9,6 +9,7 @@ mod arguments;
 mod boot;
 mod client;
 mod identity;
+mod ledger;
 mod load;
 mod memory;
 mod process;
@@ -92,6 +93,10 @@ async fn measure(
     {
         eprintln!("identity");
         report.identity = identity::measure(targets, &account, arguments.rounds).await?;
+    }
+    if arguments.asks_for("ledger") {
+        eprintln!("ledger");
+        report.ledger = ledger::measure(targets, arguments.rounds).await?;
     }
     if arguments.wants("memory") {
         for target in targets.iter().filter(|target| target.is_edge()) {

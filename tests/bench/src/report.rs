@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::client::Answer;
 use crate::identity::Identity;
+use crate::ledger::Ledger;
 use crate::memory::Memory;
 use crate::scenario::Scenario;
 use crate::statistics::{median, percentile};
@@ -20,6 +21,7 @@ pub struct Report {
     pub load: String,
     pub rows: Vec<Row>,
     pub identity: Vec<Identity>,
+    pub ledger: Vec<Ledger>,
     pub memory: Vec<Memory>,
     pub wasm: Vec<Size>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -88,6 +90,7 @@ impl Report {
             load: load.split(' ').next().unwrap_or_default().to_owned(),
             rows: Vec::new(),
             identity: Vec::new(),
+            ledger: Vec::new(),
             memory: Vec::new(),
             wasm: Vec::new(),
             boot_ms: None,
