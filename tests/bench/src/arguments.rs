@@ -16,7 +16,7 @@ usage: bench [--stack FILE] [options]            every edge of a running stack (
   --ledger-sql         calls per second of the ledger in Postgres over 8 connections, and microseconds of CPU of the
                        server for each: takes of a user and an organization, and calls that begin and end
   --direct-token KEY   the provider's key (default: bench); --direct-pid PID for its CPU time
-  --only LIST          of trivial,json,sse,paced,identity,memory,ledger
+  --only LIST          of trivial,json,sse,paced,identity,memory,ledger,hop
   --rounds N           turns of each target (default 5); --seconds S per turn (default 1; three times that for paced)
   --json FILE          the same figures for programs
 
@@ -31,6 +31,10 @@ What the rows are
            Spin component may have got another instance since). It needs a stack, whose user signs in for the tokens
   ledger   nanoseconds of an account's operations within this process, and through the native host's ledger, whose journal
            is in the folder for temporary files (TMPDIR). `--only ledger` needs no edge
+  hop      is a table of its own, only on request: CPU of a hop to the ledger's Durable Object over 16 connections, less that
+           of the same route without it in the same round; the yardstick has a counter in JavaScript. The Worker must have
+           the feature `probe`, as the example `serve` of local-workerd starts it with the arguments `0 probe`: give its URL
+           as --edge and --direct, its process as --edge-pid, and --host workerd --token none
 
 What the columns are
   rps, /direct         requests per second, and their ratio to calling the provider directly
@@ -112,7 +116,12 @@ impl Arguments {
 
     /// Whether the row of this name is to be measured.
     pub fn wants(&self, row: &str) -> bool {
-        self.only.is_empty() || self.only.iter().any(|wanted| wanted == row)
+        self.only.is_empty() || self.asks_for(row)
+    }
+
+    /// Whether the row of this name was named.
+    pub fn asks_for(&self, row: &str) -> bool {
+        self.only.iter().any(|wanted| wanted == row)
     }
 
     /// Whether nothing is asked for that needs an edge.

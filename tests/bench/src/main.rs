@@ -10,6 +10,7 @@ mod boot;
 mod client;
 mod identity;
 mod ledger;
+mod ledger_hop;
 mod ledger_sql;
 mod load;
 mod memory;
@@ -101,6 +102,10 @@ async fn measure(
     {
         eprintln!("identity");
         report.identity = identity::measure(targets, &account, arguments.rounds).await?;
+    }
+    if arguments.asks_for("hop") {
+        eprintln!("hop");
+        report.hops = ledger_hop::measure(targets, arguments.rounds).await?;
     }
     if arguments.wants("memory") {
         for target in targets.iter().filter(|target| target.is_edge()) {

@@ -165,6 +165,21 @@ fn a_panic_loses_nothing_that_was_answered() {
     assert!(eventually(|| (database.statuses("a") == ["settled"]).then_some(())).is_some());
 }
 
+/// Whoever sent them is gone, and nobody calls the object.
+#[test]
+fn a_panic_while_rows_are_sent_does_not_stop_them() {
+    let database = Database::start();
+    let Some(worker) = worker(&database.variables()) else { return };
+    database.set(Mood::Hangs);
+    apply(worker.url(), "org", &[reserve("a", &[dollars(9)], 1, 3600 * SECOND), settle("a", 1)]).unwrap();
+    assert!(eventually(|| (database.waiting() > 0).then_some(())).is_some());
+    assert_eq!(Connection::to(&worker).get("/__probe/panic").0.status(), 500);
+    database.set(Mood::Away);
+    assert!(eventually(|| (database.waiting() == 0).then_some(())).is_some());
+    database.set(Mood::Works);
+    assert!(eventually(|| (database.statuses("a") == ["settled"]).then_some(())).is_some());
+}
+
 #[test]
 fn rates_are_stored_a_little_later() {
     let Some(mut worker) = worker(&[]) else { return };
