@@ -26,6 +26,7 @@ create type private.ledger_wish as (
   units numeric,
   quantity numeric,
   burst numeric,
+  admits boolean,
   -- The counter, as it is or would be.
   name text,
   kind "char",
@@ -35,15 +36,18 @@ create type private.ledger_wish as (
   spent numeric,
   held numeric
 );
-comment on type private.ledger_wish is 'One rule of one subject, how much is wished of it, and its counter.';
+comment on type private.ledger_wish is
+  'One rule of one subject, how much is wished of it and whether that would keep to the rule, and its counter.';
 
 create function private.ledger_done()
 returns jsonb
-language sql
+language plpgsql
 immutable
 set search_path = ''
 as $$
-  select '{"decided": {"allowed": true, "standings": []}}'::jsonb
+begin
+  return '{"decided": {"allowed": true, "standings": []}}';
+end
 $$;
 comment on function private.ledger_done() is 'The outcome of an operation that has no subjects.';
 
@@ -55,7 +59,8 @@ set search_path = ''
 as $$
 begin
   if jsonb_typeof(value) is distinct from 'string' or char_length(value #>> '{}') not between 1 and most then
-    raise sqlstate 'PT400' using message = format('%s must be a text of 1 to %s characters', field, most), detail = field;
+    raise sqlstate 'PT400' using
+      message = format('%s must be a text of 1 to %s characters', field, most), detail = field;
   end if;
   return value #>> '{}';
 end
@@ -80,37 +85,47 @@ begin
   raise sqlstate 'PT400' using message = format('%s must be a whole number', field), detail = field;
 end
 $$;
-comment on function private.ledger_number(jsonb, text, numeric) is 'A whole number within an operation; it must be there.';
+comment on function private.ledger_number(jsonb, text, numeric) is
+  'A whole number within an operation; it must be there.';
 
-create function private.ledger_period(per text, second numeric)
-returns numeric
-language sql
+create function private.ledger_period(per text, second numeric, out start numeric, out ends numeric)
+language plpgsql
 immutable
 set search_path = ''
 as $$
-  select case per
-    when 'day' then second - second % 86400
-    else trunc(extract(epoch from date_trunc('month', to_timestamp(second::double precision) at time zone 'UTC')))
-  end
+declare
+  month timestamp;
+begin
+  if per = 'day' then
+    start := second - second % 86400;
+    ends := start + 86400;
+  else
+    month := date_trunc('month', to_timestamp(second::double precision) at time zone 'UTC');
+    start := trunc(extract(epoch from month));
+    ends := trunc(extract(epoch from month + interval '1 month'));
+  end if;
+end
 $$;
 comment on function private.ledger_period(text, numeric) is
-  'The first second of the day or month (UTC) that contains a second.';
+  'The day or month (UTC) that contains a second: its first second, and the one after its last.';
 
-create function private.ledger_period_end(per text, second numeric)
-returns numeric
-language sql
+create function private.ledger_rule(rule jsonb)
+returns jsonb
+language plpgsql
 immutable
 set search_path = ''
 as $$
-  select case per
-    when 'day' then second - second % 86400 + 86400
-    else trunc(extract(
-      epoch from date_trunc('month', to_timestamp(second::double precision) at time zone 'UTC') + interval '1 month'
-    ))
-  end
+begin
+  if ((rule ->> 'limit') || ' ' || (rule ->> 'unit') || ' ' || coalesce(rule #>> '{per,seconds}', rule ->> 'per')
+    ~ '^\d{1,20} (requests|tokens|nano_usd) (\d{1,20}|day|month|moment)$') is not true
+    or coalesce(char_length(rule ->> 'name'), 0) not between 1 and 100
+  then
+    raise sqlstate 'PT400' using message = 'a rule has a name, a unit, a per and a limit', detail = 'rules';
+  end if;
+  return rule;
+end
 $$;
-comment on function private.ledger_period_end(text, numeric) is
-  'The end of the day or month (UTC) that contains a second.';
+comment on function private.ledger_rule(jsonb) is 'A rule within an operation; refuses what is none.';
 
 create function private.ledger_wish_of(number bigint, present numeric, subject text, rule jsonb, amounts jsonb)
 returns private.ledger_wish
@@ -120,17 +135,14 @@ as $$
 declare
   most constant numeric := 18446744073709551615;
   wish private.ledger_wish;
-  kept private.ledger_counters;
+  kept record;
 begin
   wish.subject := subject;
-  wish.rule := rule;
-  wish.name := subject || ' ' || private.ledger_text(rule -> 'name', 'rules', 100);
+  wish.rule := private.ledger_rule(rule);
+  wish.name := subject || ' ' || (rule ->> 'name');
   wish.unit := rule ->> 'unit';
-  wish.per := rule ->> 'per';
-  wish.units := private.ledger_number(rule -> 'limit', 'rules');
-  if wish.unit is null or wish.unit not in ('requests', 'tokens', 'nano_usd') then
-    raise sqlstate 'PT400' using message = 'unit must be requests, tokens or nano_usd', detail = 'rules';
-  end if;
+  wish.per := coalesce(rule #>> '{per,seconds}', rule ->> 'per');
+  wish.units := (rule ->> 'limit')::numeric;
   wish.quantity := (amounts ->> wish.unit)::numeric;
   wish.arrival := 0;
   wish.spacing := 0;
@@ -140,21 +152,22 @@ begin
   case
     when wish.per in ('day', 'month') then
       wish.kind := 'b';
-      wish.start := private.ledger_period(wish.per, div(present, 1000000000));
+      wish.start := (private.ledger_period(wish.per, div(present, 1000000000))).start;
     when wish.per = 'moment' then
       wish.kind := 'o';
       wish.quantity := least((amounts ->> 'requests')::numeric, 1);
     else
       wish.kind := 'r';
       -- Nanoseconds per unit, rounded up so that the limit is never exceeded.
-      wish.spacing := greatest(private.ledger_number(rule -> 'per' -> 'seconds', 'rules'), 1);
+      wish.spacing := greatest(wish.per::numeric, 1);
       wish.spacing := least(wish.spacing * 1000000000, most) + greatest(wish.units, 1) - 1;
       wish.spacing := div(wish.spacing, greatest(wish.units, 1));
       wish.burst := least(wish.spacing * greatest(wish.units, 1), most);
       wish.arrival := present;
   end case;
 
-  select * into kept from private.ledger_counters where account = number and name = wish.name;
+  select kind, arrival, spacing, start, spent, held into kept
+  from private.ledger_counters where account = number and name = wish.name;
   if found then
     if kept.kind = wish.kind and (kept.kind = 'o' or kept.spacing = wish.spacing and kept.start >= wish.start) then
       wish.arrival := kept.arrival;
@@ -173,19 +186,27 @@ begin
       where account = number and name = wish.name;
     end if;
   end if;
+  wish.admits := case wish.kind
+    when 'r' then
+      greatest(wish.arrival, present) + wish.spacing * wish.quantity <= least(present + wish.burst, most)
+    else least(wish.spent + wish.held + wish.quantity, most) <= wish.units
+  end;
   return wish;
 end
 $$;
 comment on function private.ledger_wish_of(bigint, numeric, text, jsonb, jsonb) is
   'A rule with its counter, which is brought to the rule''s limit and period.';
 
-create function private.ledger_wishes(kept private.ledger_state, present numeric, subjects jsonb, amounts jsonb)
+create function private.ledger_wishes(
+  kept private.ledger_state, present numeric, subjects jsonb, amounts jsonb, takes boolean
+)
 returns private.ledger_wish[]
 language plpgsql
 set search_path = ''
 as $$
 declare
   wishes private.ledger_wish[] := '{}';
+  wish private.ledger_wish;
   names text[] := '{}';
   who text;
   given jsonb;
@@ -195,7 +216,10 @@ begin
     raise sqlstate 'PT400' using message = 'subjects must be an array of at most 100', detail = 'subjects';
   end if;
   for i in 0..jsonb_array_length(subjects) - 1 loop
-    who := private.ledger_text(subjects -> i -> 'name', 'subjects', 200);
+    who := subjects -> i ->> 'name';
+    if coalesce(char_length(who), 0) not between 1 and 200 then
+      raise sqlstate 'PT400' using message = 'a subject has a name of 1 to 200 characters', detail = 'subjects';
+    end if;
     given := subjects -> i -> 'rules';
     if jsonb_typeof(given) is distinct from 'array' or jsonb_array_length(given) > 100 then
       raise sqlstate 'PT400' using message = 'rules must be an array of at most 100', detail = 'rules';
@@ -208,45 +232,36 @@ begin
     for j in 0..jsonb_array_length(given) - 1 loop
       -- A counter that is named twice counts once.
       continue when who || ' ' || (given -> j ->> 'name') = any (names);
-      wishes := wishes || private.ledger_wish_of(kept.number, present, who, given -> j, amounts);
-      names := names || (who || ' ' || (given -> j ->> 'name'));
+      wish := private.ledger_wish_of(kept.number, present, who, given -> j, amounts);
+      names := names || wish.name;
+      -- What is held at the same time is held by calls alone.
+      continue when takes and wish.kind = 'o';
+      wishes := wishes || wish;
     end loop;
   end loop;
   return wishes;
 end
 $$;
-comment on function private.ledger_wishes(private.ledger_state, numeric, jsonb, jsonb) is
+comment on function private.ledger_wishes(private.ledger_state, numeric, jsonb, jsonb, boolean) is
   'The rules of all subjects, the kept ones in place of the others.';
 
 create function private.ledger_amounts(amounts jsonb)
 returns jsonb
-language sql
+language plpgsql
 immutable
 set search_path = ''
 as $$
-  select jsonb_build_object(
-    'requests', private.ledger_number(coalesce(amounts -> 'requests', '0'), 'amounts'),
-    'tokens', private.ledger_number(coalesce(amounts -> 'tokens', '0'), 'amounts'),
-    'nano_usd', private.ledger_number(coalesce(amounts -> 'nano_usd', '0'), 'amounts')
-  )
+begin
+  amounts := '{"requests": 0, "tokens": 0, "nano_usd": 0}' || amounts;
+  if ((amounts ->> 'requests') || ' ' || (amounts ->> 'tokens') || ' ' || (amounts ->> 'nano_usd')
+    ~ '^\d{1,20} \d{1,20} \d{1,20}$') is not true
+  then
+    raise sqlstate 'PT400' using message = 'an amount must be a whole number', detail = 'amounts';
+  end if;
+  return amounts;
+end
 $$;
 comment on function private.ledger_amounts(jsonb) is 'How much of each unit; nothing where nothing is said.';
-
-create function private.ledger_admits(wish private.ledger_wish, present numeric)
-returns boolean
-language sql
-immutable
-set search_path = ''
-as $$
-  select case wish.kind
-    when 'r' then
-      greatest(wish.arrival, present) + wish.spacing * wish.quantity
-        <= least(present + wish.burst, 18446744073709551615)
-    else least(wish.spent + wish.held + wish.quantity, 18446744073709551615) <= wish.units
-  end
-$$;
-comment on function private.ledger_admits(private.ledger_wish, numeric) is
-  'Whether what is wished would keep to the rule.';
 
 create function private.ledger_standing(wish private.ledger_wish, present numeric)
 returns jsonb
@@ -266,11 +281,12 @@ begin
       remaining := div(greatest(wish.burst - resets, 0), wish.spacing);
       retry := greatest(least(resets + least(wish.spacing * wish.quantity, most), most) - wish.burst, 0);
     when 'b' then
-      resets := greatest(least(private.ledger_period_end(wish.per, wish.start) * 1000000000, most) - present, 0);
-      retry := case when private.ledger_admits(wish, present) then 0 else resets end;
+      resets := (private.ledger_period(wish.per, wish.start)).ends * 1000000000;
+      resets := greatest(least(resets, most) - present, 0);
+      retry := case when least(wish.spent + wish.held + wish.quantity, most) <= wish.units then 0 else resets end;
     else
       -- When a call ends nobody knows: a second is when it is worth asking again.
-      retry := case when private.ledger_admits(wish, present) then 0 else 1000000000 end;
+      retry := case when least(wish.held + wish.quantity, most) <= wish.units then 0 else 1000000000 end;
   end case;
   return jsonb_build_object(
     'subject', wish.subject, 'rule', wish.rule, 'remaining', remaining, 'reset_after', resets,
@@ -286,30 +302,29 @@ language plpgsql
 set search_path = ''
 as $$
 begin
-  if kept.counters + wanted > greatest(kept.sweep_at, 256) then
-    delete from private.ledger_counters c
-    where account = kept.number and private.ledger_is_idle(c, present);
-    select count(*) into kept.counters from private.ledger_counters where account = kept.number;
-    kept.sweep_at := least((kept.counters + wanted) * 2, 50000);
-  end if;
+  delete from private.ledger_counters c where account = kept.number and private.ledger_is_idle(c, present);
+  select count(*) into kept.counters from private.ledger_counters where account = kept.number;
+  kept.sweep_at := least((kept.counters + wanted) * 2, 50000);
   return kept;
 end
 $$;
 comment on function private.ledger_make_room(private.ledger_state, numeric, integer) is
-  'Sweeps out counters that are not in use, now and then.';
+  'Sweeps out counters that are not in use.';
 
 create function private.ledger_is_idle(counter private.ledger_counters, present numeric)
 returns boolean
-language sql
+language plpgsql
 immutable
 set search_path = ''
 as $$
-  select case counter.kind
+begin
+  return case counter.kind
     when 'r' then counter.arrival <= present
     -- No budget lasts longer than a month.
     when 'b' then counter.spent + counter.held = 0 or counter.start + 32 * 86400 < div(present, 1000000000)
     else counter.held = 0
-  end
+  end;
+end
 $$;
 comment on function private.ledger_is_idle(private.ledger_counters, numeric) is
   'Whether nothing is lost if it is forgotten.';
@@ -325,17 +340,16 @@ declare
   most constant numeric := 18446744073709551615;
   amounts constant jsonb := private.ledger_amounts(amounts);
   holding constant boolean := reservation is not null;
-  looks boolean := not holding and amounts = '{"requests": 0, "tokens": 0, "nano_usd": 0}';
+  takes constant boolean := not holding and amounts <> '{"requests": 0, "tokens": 0, "nano_usd": 0}';
+  looks boolean := not holding and not takes;
   is_known boolean := false;
   is_allowed boolean := true;
-  wishes private.ledger_wish[] := private.ledger_wishes(kept, present, subjects, amounts);
+  wishes private.ledger_wish[] := private.ledger_wishes(kept, present, subjects, amounts, takes);
   wish private.ledger_wish;
-  taken private.ledger_wish[] := '{}';
   shares private.ledger_share[] := '{}';
   standings jsonb := '[]';
   call_id text;
   expires numeric;
-  written integer;
 begin
   if holding then
     call_id := private.ledger_text(reservation -> 'id', 'id', 200);
@@ -346,12 +360,11 @@ begin
       return kept;
     end if;
     looks := is_known;
-  elsif not looks then
-    -- What is held at the same time is held by calls alone.
-    wishes := array(select w from unnest(wishes) w where w.kind <> 'o');
   end if;
   if not looks then
-    kept := private.ledger_make_room(kept, present, cardinality(wishes));
+    if kept.counters + cardinality(wishes) > greatest(kept.sweep_at, 256) then
+      kept := private.ledger_make_room(kept, present, cardinality(wishes));
+    end if;
     if kept.counters + cardinality(wishes) > 50000 then
       kept.outcome := '"full"';
       return kept;
@@ -359,7 +372,7 @@ begin
   end if;
 
   foreach wish in array wishes loop
-    is_allowed := is_allowed and private.ledger_admits(wish, present);
+    is_allowed := is_allowed and wish.admits;
   end loop;
   foreach wish in array wishes loop
     if is_allowed and not looks then
@@ -371,7 +384,15 @@ begin
         wish.spent := least(wish.spent + wish.quantity, most);
         kept.binding := true;
       end if;
-      taken := taken || wish;
+      update private.ledger_counters set arrival = wish.arrival, spent = wish.spent, held = wish.held
+      where account = kept.number and name = wish.name;
+      if not found then
+        insert into private.ledger_counters (account, name, kind, arrival, spacing, start, spent, held)
+        values (
+          kept.number, wish.name, wish.kind, wish.arrival, wish.spacing, wish.start, wish.spent, wish.held
+        );
+        kept.counters := kept.counters + 1;
+      end if;
       if holding then
         shares := shares || row(
           wish.name, wish.unit, wish.quantity, wish.kind, case wish.kind when 'r' then wish.spacing else wish.start end
@@ -381,20 +402,6 @@ begin
     standings := standings || private.ledger_standing(wish, present);
   end loop;
 
-  if cardinality(taken) > 0 then
-    update private.ledger_counters c
-    set arrival = w.arrival, spent = w.spent, held = w.held
-    from unnest(taken) w
-    where c.account = kept.number and c.name = w.name;
-    get diagnostics written = row_count;
-    if written < cardinality(taken) then
-      insert into private.ledger_counters (account, name, kind, arrival, spacing, start, spent, held)
-      select kept.number, name, kind, arrival, spacing, start, spent, held from unnest(taken)
-      on conflict do nothing;
-      get diagnostics written = row_count;
-      kept.counters := kept.counters + written;
-    end if;
-  end if;
   if holding and is_allowed and not is_known then
     kept := private.ledger_remember(kept, call_id, 'open', expires, shares, reservation ->> 'record');
   end if;
@@ -439,7 +446,8 @@ declare
   amounts constant jsonb := private.ledger_amounts(actual);
   forgotten_at constant numeric := least(present + 600000000000, most);
   call private.ledger_calls;
-  written integer;
+  share private.ledger_share;
+  used numeric;
 begin
   select * into call from private.ledger_calls where account = kept.number and id = call_id;
   if not found then
@@ -451,43 +459,40 @@ begin
     return kept;
   end if;
 
-  update private.ledger_counters c
-  set
-    arrival = case
-      when s.kind <> 'r' then arrival
-      when s.used > s.reserved then least(greatest(arrival, present) + spacing * (s.used - s.reserved), most)
-      else greatest(arrival - spacing * (s.reserved - s.used), 0)
-    end,
-    -- What has expired is spent already.
-    held = case when s.kind = 'r' or call.stage = 'expired' then held else greatest(held - s.reserved, 0) end,
-    spent = case
-      when s.kind <> 'b' then spent
-      else least(s.used + case when call.stage = 'expired' then greatest(spent - s.reserved, 0) else spent end, most)
-    end
-  from (
-    select *, case unit when 'requests' then reserved else (amounts ->> unit)::numeric end as used
-    from unnest(call.shares)
-  ) s
-  where c.account = kept.number and c.name = s.counter and c.kind = s.kind
-    and (s.kind <> 'b' or c.start = s.mark); -- else the budget's period is over
-  get diagnostics written = row_count;
-  if written < cardinality(call.shares) then
-    -- What is left of counters that have been swept out.
-    insert into private.ledger_counters (account, name, kind, arrival, spacing, start, spent)
-    select
-      kept.number, counter, kind,
-      case kind when 'r' then least(present + mark * greatest(used - reserved, 0), most) else 0 end,
-      case kind when 'r' then mark else 0 end,
-      case kind when 'b' then mark else 0 end,
-      case kind when 'b' then used else 0 end
-    from (
-      select *, case unit when 'requests' then reserved else (amounts ->> unit)::numeric end as used
-      from unnest(call.shares)
-    ) s
-    on conflict do nothing;
-    get diagnostics written = row_count;
-    kept.counters := kept.counters + written;
-  end if;
+  foreach share in array call.shares loop
+    used := case share.unit when 'requests' then share.reserved else (amounts ->> share.unit)::numeric end;
+    update private.ledger_counters
+    set
+      arrival = case
+        when share.kind <> 'r' then arrival
+        when used > share.reserved then least(greatest(arrival, present) + spacing * (used - share.reserved), most)
+        else greatest(arrival - spacing * (share.reserved - used), 0)
+      end,
+      -- What has expired is spent already; and if the budget's period is over, that is that.
+      held = case
+        when share.kind = 'r' or start <> share.mark or call.stage = 'expired' then held
+        else greatest(held - share.reserved, 0)
+      end,
+      spent = case
+        when share.kind <> 'b' or start <> share.mark then spent
+        when call.stage = 'expired' then least(greatest(spent - share.reserved, 0) + used, most)
+        else least(spent + used, most)
+      end
+    where account = kept.number and name = share.counter and kind = share.kind;
+    if not found then
+      -- What is left of a counter that has been swept out, unless another kind of rule has its name.
+      insert into private.ledger_counters (account, name, kind, arrival, spacing, start, spent)
+      values (
+        kept.number, share.counter, share.kind,
+        case share.kind when 'r' then least(present + share.mark * greatest(used - share.reserved, 0), most) else 0 end,
+        case share.kind when 'r' then share.mark else 0 end,
+        case share.kind when 'r' then 0 else share.mark end,
+        case share.kind when 'b' then used else 0 end
+      )
+      on conflict do nothing;
+      kept.counters := kept.counters + found::integer;
+    end if;
+  end loop;
 
   update private.ledger_calls
   set stage = 'closed', shares = '{}', record = null, due = forgotten_at
@@ -545,10 +550,14 @@ set search_path = ''
 as $$
 declare
   is_kept boolean;
+  checked jsonb := '[]';
 begin
   if jsonb_typeof(rules) is distinct from 'array' or jsonb_array_length(rules) > 100 then
     raise sqlstate 'PT400' using message = 'rules must be an array of at most 100', detail = 'rules';
   end if;
+  for i in 0..jsonb_array_length(rules) - 1 loop
+    checked := checked || private.ledger_rule(rules -> i);
+  end loop;
   is_kept := exists (
     select from private.ledger_rules r where account = kept.number and r.subject = ledger_set_rules.subject
   );
@@ -558,12 +567,12 @@ begin
     delete from private.ledger_rules r where account = kept.number and r.subject = ledger_set_rules.subject;
     kept.ruled := kept.ruled - is_kept::integer;
   elsif is_kept then
-    update private.ledger_rules r set rules = ledger_set_rules.rules
+    update private.ledger_rules r set rules = checked
     where account = kept.number and r.subject = ledger_set_rules.subject;
   elsif kept.ruled >= 50000 then
     kept.outcome := '"full"';
   else
-    insert into private.ledger_rules (account, subject, rules) values (kept.number, subject, rules);
+    insert into private.ledger_rules (account, subject, rules) values (kept.number, subject, checked);
     kept.ruled := kept.ruled + 1;
   end if;
   return kept;
@@ -614,6 +623,7 @@ begin
     where c.account = kept.number and c.name = s.counter and c.kind = s.kind and c.start = s.mark;
     kept.ended := kept.ended || array(select id from unnest(expired) where record is not null);
     kept.records := kept.records || array(select record from unnest(expired) where record is not null);
+    kept.binding := true;
     -- For an hour it may still report.
     update private.ledger_calls
     set stage = 'expired', record = null, due = least(due + 3600000000000, most)
@@ -622,7 +632,6 @@ begin
   delete from private.ledger_calls where account = kept.number and due <= present;
   get diagnostics forgotten = row_count;
   kept.calls := kept.calls - forgotten;
-  kept.binding := true;
   kept.due := least(
     (select min(due) from private.ledger_calls where account = kept.number), present + 3600000000000
   );

@@ -2,14 +2,16 @@
 
 create function private.ledger_write(kept private.ledger_state)
 returns void
-language sql
+language plpgsql
 set search_path = ''
 as $$
+begin
   update private.ledger_accounts
   set
     seen = kept.seen, due = kept.due, counters = kept.counters, calls = kept.calls, ruled = kept.ruled,
     sweep_at = kept.sweep_at
-  where number = kept.number
+  where number = kept.number;
+end
 $$;
 comment on function private.ledger_write(private.ledger_state) is 'Writes an account''s numbers down.';
 
@@ -21,18 +23,22 @@ as $$
 declare
   ordered constant integer[] := array(select i from generate_subscripts(ended, 1) i order by ended[i] collate "C", i);
   i integer;
+  stored integer;
 begin
   -- In the order of ids, which are the calls', so that no two callers wait for each other.
   foreach i in array ordered loop
     begin
-      perform private.insert_llm_usage(jsonb_build_array(records[i]::jsonb));
+      stored := private.insert_llm_usage(jsonb_build_array(records[i]::jsonb));
     exception when data_exception or integrity_constraint_violation or program_limit_exceeded then
       -- What was charged stays charged; and a call that cannot be ended would be tried for ever.
       raise warning 'a row for the accounts was refused: %', sqlerrm using detail = ended[i];
       insert into private.ledger_refused_records (call, record, reason)
       values (ended[i], left(records[i], 10000), left(sqlerrm, 1000));
-      delete from private.ledger_refused_records
-      where id <= (select max(id) - 10000 from private.ledger_refused_records);
+      delete from private.ledger_refused_records where id in (
+        select id from private.ledger_refused_records
+        where id <= (select max(id) - 10000 from private.ledger_refused_records)
+        for update skip locked
+      );
     end;
   end loop;
 end
@@ -40,7 +46,9 @@ $$;
 comment on function private.store_ledger_records(text[], text[]) is
   'Stores the rows of calls that have ended. One that breaks a rule is kept in private.ledger_refused_records.';
 
-create function private.expire_ledger(most integer, besides bigint, out looked_at integer, out ended text[], out records text[])
+create function private.expire_ledger(
+  most integer, besides bigint, out looked_at integer, out ended text[], out records text[]
+)
 language plpgsql
 set search_path = ''
 as $$

@@ -14,9 +14,9 @@ const PER_ACCOUNT_AND_NETWORK: Limits =
 /// Attempts at one account from anywhere: more, so that nobody who guesses at an account keeps its owner out from elsewhere.
 const PER_ACCOUNT: Limits =
     &[("sign-in-account-minute", 20, 60), ("sign-in-account-hour", 60, HOUR), ("sign-in-account-day", 200, DAY)];
-/// Attempts from one network at any accounts.
+/// Attempts from one network at any accounts: many people may share an address.
 const PER_NETWORK: Limits = &[
-    ("sign-in-network-minutes", 100, 5 * 60),
+    ("sign-in-network-minutes", 200, 10 * 60),
     ("sign-in-network-hour", 300, HOUR),
     ("sign-in-network-day", 1000, DAY),
 ];

@@ -24,7 +24,7 @@ pub(crate) fn copy(from: &HeaderMap, to: &mut HeaderMap) {
 /// Says who answers, at which try, and where the caller's limits stand.
 pub(crate) fn describe(call: &Call, to: &mut HeaderMap) {
     to.insert("x-qlp-provider", HeaderValue::from_static(call.provider()));
-    to.insert("x-qlp-attempts", HeaderValue::from_static("1"));
+    to.insert("x-qlp-attempts", HeaderValue::from(call.attempts()));
     limits::describe(&call.standings, to);
     if let Ok(model) = HeaderValue::from_str(call.model()) {
         to.insert("x-qlp-model", model);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use limits::{Member, Reservation};
 use platform::{Clock, Context, Timestamp};
-use problem::Problem;
+use problem::{Problem, kinds};
 use quota::account::{Amounts, Operation, Reserve, Standing};
 use telemetry::RequestId;
 use uuid::Uuid;
@@ -13,6 +13,7 @@ use crate::LlmProxy;
 use crate::catalog::Route;
 use crate::completion_request::CompletionRequest;
 use crate::observation::Observation;
+use crate::routing::Way;
 use crate::tokens::{Price, Tokens, dollars};
 use crate::usage_event::{Status, UsageEvent, UsageSource};
 use crate::worst_case;
@@ -44,34 +45,40 @@ struct Plan {
     alias: String,
     stream: bool,
     request_bytes: u64,
+    started_at: Timestamp,
+    /// The route that is tried, or was last.
     provider: &'static str,
     model: String,
     price: Option<Price>,
-    started_at: Timestamp,
+    attempts: u32,
+    tried_at: Timestamp,
 }
 
 impl Call {
-    /// Begins a call if the limits admit the most that it could come to.
+    /// Begins a call if the limits admit the most that it could come to on any of `ways`.
     pub(crate) async fn begin(
         proxy: &LlmProxy,
         payer: Payer,
         request: &CompletionRequest,
-        provider: &'static str,
-        route: &Route,
+        ways: &[Way<'_>],
         context: &Context,
     ) -> Result<Self, Problem> {
+        let now = context.clock.now();
+        let Some(dearest) = worst_case::dearest(request, ways) else { return Err(kinds::INTERNAL.into()) };
         let plan = Plan {
             id: context.new_id(),
             payer,
             alias: request.model.clone(),
             stream: request.stream,
             request_bytes: request.text_bytes,
-            provider,
-            model: route.model.clone(),
-            price: route.price(),
-            started_at: context.clock.now(),
+            started_at: now,
+            provider: dearest.provider.name,
+            model: dearest.route.model.clone(),
+            price: dearest.route.price(),
+            attempts: 0,
+            tried_at: now,
         };
-        let (account, reserve) = (plan.payer.member.account(), plan.reserve(proxy, request, route));
+        let (account, reserve) = (plan.payer.member.account(), plan.reserve(proxy, request, ways, dearest.route));
         let expect = |answered| proxy.settlements.expect(answered, account, reserve, context);
         let mut reservation = limits::reserve(&proxy.limits, &proxy.availability, context, expect).await?;
         Ok(Self {
@@ -84,9 +91,25 @@ impl Call {
         })
     }
 
-    /// When it began.
-    pub(crate) fn started_at(&self) -> Timestamp {
-        self.plan.started_at
+    /// It is tried on another route, or once more: what was seen of an earlier answer is forgotten.
+    pub(crate) fn take(&mut self, way: &Way<'_>, context: &Context) {
+        let plan = &mut self.plan;
+        plan.provider = way.provider.name;
+        plan.model.clone_from(&way.route.model);
+        plan.price = way.route.price();
+        plan.attempts += 1;
+        plan.tried_at = context.clock.now();
+        self.seen = Observation::default();
+    }
+
+    /// When it was sent last.
+    pub(crate) fn tried_at(&self) -> Timestamp {
+        self.plan.tried_at
+    }
+
+    /// How often it was sent.
+    pub(crate) fn attempts(&self) -> u32 {
+        self.plan.attempts
     }
 
     /// For which request.
@@ -164,12 +187,12 @@ impl Drop for Call {
 
 impl Plan {
     /// The reservation of the most that the call could come to, with the row for the case that nothing more is heard.
-    fn reserve(&self, proxy: &LlmProxy, request: &CompletionRequest, route: &Route) -> Reserve {
-        let tokens = worst_case::tokens(request, route);
+    fn reserve(&self, proxy: &LlmProxy, request: &CompletionRequest, ways: &[Way<'_>], dearest: &Route) -> Reserve {
+        let tokens = worst_case::tokens(request, dearest);
         Reserve {
             id: self.id.to_string(),
             subjects: self.payer.member.subjects(&proxy.limits),
-            amounts: worst_case::amounts(tokens, self.price),
+            amounts: worst_case::on_any(request, ways),
             expires_after: worst_case::expires_after(&proxy.config.timeouts),
             record: self.event(Status::Abandoned, tokens, UsageSource::Reserved).to_json(),
         }
@@ -197,7 +220,7 @@ impl Plan {
             cost_nano_usd: self.price.map(|price| price.cost(tokens)),
             latency_ms: 0,
             time_to_first_token_ms: None,
-            attempts: 1,
+            attempts: self.attempts,
             started_at: self.started_at,
         }
     }

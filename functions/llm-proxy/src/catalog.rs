@@ -26,7 +26,7 @@ pub(crate) struct Model {
     /// Unix seconds.
     pub(crate) created: i64,
     pub(crate) owned_by: String,
-    /// In the order in which they are tried.
+    /// In the order of their positions.
     pub(crate) routes: Vec<Route>,
 }
 
@@ -36,6 +36,12 @@ pub(crate) struct Route {
     pub(crate) provider: String,
     /// The provider's own name of the model.
     pub(crate) model: String,
+    /// Routes of a lower number are tried first; of the same number in an order of chance.
+    #[serde(default)]
+    pub(crate) priority: u32,
+    /// How likely the route comes first among those of its number.
+    #[serde(default)]
+    pub(crate) weight: u32,
     input_nano_usd: Option<u64>,
     output_nano_usd: Option<u64>,
     cached_input_nano_usd: Option<u64>,

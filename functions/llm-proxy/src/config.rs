@@ -1,6 +1,7 @@
 //! Which providers there are, and the limits of a call.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use http::{HeaderValue, Uri};
@@ -14,6 +15,8 @@ pub struct Config {
     pub(crate) providers: Vec<Provider>,
     pub(crate) max_body_bytes: usize,
     pub(crate) timeouts: Timeouts,
+    /// Failures in a row after which a route is left alone; 0 for never.
+    pub(crate) breaker_failures: u32,
 }
 
 /// A provider that speaks OpenAI's protocol.
@@ -30,7 +33,7 @@ pub(crate) struct Provider {
 pub(crate) struct Timeouts {
     /// Until the head of a streamed answer.
     pub(crate) headers: Duration,
-    /// From the head of a stream to its first event.
+    /// From the head of a stream to its first text.
     pub(crate) first_token: Duration,
     /// Between two pieces of a stream.
     pub(crate) idle: Duration,
@@ -41,6 +44,7 @@ pub(crate) struct Timeouts {
 }
 
 const DEFAULT_MAX_BODY_BYTES: u64 = 4 * 1024 * 1024;
+const BREAKER_FAILURES: u64 = 5;
 const LARGEST_BODY: u64 = 64 * 1024 * 1024;
 const LONGEST_TIMEOUT_MS: u64 = 3_600_000;
 
@@ -50,16 +54,23 @@ impl Config {
     /// Providers: `TOGETHER_API_KEY` (`TOGETHER_BASE_URL`), `OPENAI_API_KEY` (`OPENAI_BASE_URL`), `OLLAMA_URL`,
     /// `LLM_SIMULATOR_URL` (`LLM_SIMULATOR_API_KEY`); at least one. Limits: `LLM_MAX_BODY_BYTES`,
     /// `LLM_HEADERS_TIMEOUT_MS`, `LLM_FIRST_TOKEN_TIMEOUT_MS`, `LLM_IDLE_TIMEOUT_MS`, `LLM_STREAM_TIMEOUT_MS`,
-    /// `LLM_ANSWER_TIMEOUT_MS`.
+    /// `LLM_ANSWER_TIMEOUT_MS`. `LLM_BREAKER_FAILURES` (5) failures in a row, and a route is left alone for a while; 0
+    /// for never.
     pub async fn read(configuration: &mut Configuration<'_>) -> Option<Self> {
         let providers = providers(configuration).await;
         let max_body_bytes = number(configuration, "LLM_MAX_BODY_BYTES", DEFAULT_MAX_BODY_BYTES, LARGEST_BODY).await;
         let timeouts = timeouts(configuration).await;
+        let breaker_failures = whole_number(configuration, "LLM_BREAKER_FAILURES", BREAKER_FAILURES, 0..=1_000).await;
         if providers.is_empty() {
             let rule = "or OPENAI_API_KEY, OLLAMA_URL, LLM_SIMULATOR_URL must be set";
             return configuration.fault("TOGETHER_API_KEY", rule);
         }
-        Some(Self { providers, max_body_bytes: usize::try_from(max_body_bytes?).ok()?, timeouts: timeouts? })
+        Some(Self {
+            providers,
+            max_body_bytes: usize::try_from(max_body_bytes?).ok()?,
+            timeouts: timeouts?,
+            breaker_failures: u32::try_from(breaker_failures?).ok()?,
+        })
     }
 
     /// The provider that the catalog calls `name`, if it is configured here.
@@ -68,7 +79,20 @@ impl Config {
     }
 }
 
+impl Timeouts {
+    /// Until when a call may be tried again.
+    pub(crate) fn tries(&self) -> Duration {
+        self.stream.max(self.answer)
+    }
+}
+
 impl Provider {
+    /// One for tests.
+    #[cfg(test)]
+    pub(crate) fn fake(name: &'static str) -> Self {
+        Self { name, completions: Uri::from_static("http://provider.test/v1/chat/completions"), key: None }
+    }
+
     /// The `authorization` header, marked so that no log shows it.
     pub(crate) fn authorization(&self) -> Option<HeaderValue> {
         let value = format!("Bearer {}", self.key.as_ref()?.expose_secret());
@@ -137,10 +161,19 @@ async fn timeouts(read: &mut Configuration<'_>) -> Option<Timeouts> {
 }
 
 async fn number(read: &mut Configuration<'_>, name: &str, default: u64, most: u64) -> Option<u64> {
+    whole_number(read, name, default, 1..=most).await
+}
+
+async fn whole_number(
+    read: &mut Configuration<'_>,
+    name: &str,
+    default: u64,
+    allowed: RangeInclusive<u64>,
+) -> Option<u64> {
     let Some(text) = read.optional(name).await else { return Some(default) };
     match text.parse() {
-        Ok(value) if (1..=most).contains(&value) => Some(value),
-        _ => read.fault(name, &format!("must be a whole number from 1 to {most}")),
+        Ok(value) if allowed.contains(&value) => Some(value),
+        _ => read.fault(name, &format!("must be a whole number from {} to {}", allowed.start(), allowed.end())),
     }
 }
 

@@ -12,6 +12,8 @@
 //! `refusal`), the call leaves its event (`usage_event`, `tokens`) to the `settlements`.
 
 mod answer_headers;
+mod attempt;
+mod breakers;
 mod call;
 mod catalog;
 mod chunk;
@@ -25,6 +27,7 @@ mod models;
 mod observation;
 mod refusal;
 mod relay;
+mod routing;
 mod settlements;
 mod sse;
 mod tokens;
@@ -48,6 +51,7 @@ use supabase::Supabase;
 use telemetry::RequestId;
 use token::{Authenticator, Sent};
 
+use crate::breakers::Breakers;
 use crate::call::Payer;
 use crate::catalog::Catalog;
 use crate::settlements::Settlements;
@@ -59,6 +63,7 @@ pub struct LlmProxy {
     config: Config,
     limits: limits::Config,
     availability: Availability,
+    breakers: Breakers,
     supabase: Supabase,
     catalog: Arc<Catalog>,
     settlements: Arc<Settlements>,
@@ -106,8 +111,8 @@ impl LlmProxy {
         let catalog = Catalog::new(supabase.clone());
         let settlements = Settlements::new(supabase.clone(), settlements::LIMITS);
         let audit = audit::Recorder::new(supabase.clone());
-        let availability = Availability::default();
-        Self { config, limits, availability, supabase, catalog, settlements, audit, authenticator }
+        let (availability, breakers) = (Availability::default(), Breakers::new(config.breaker_failures));
+        Self { config, limits, availability, breakers, supabase, catalog, settlements, audit, authenticator }
     }
 
     /// Answers a request to one of the routes above for an authenticated caller. The scopes are `llm` and, for the

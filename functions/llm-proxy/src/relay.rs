@@ -1,5 +1,6 @@
 //! Passes a provider's stream on to the caller, event by event, and watches it.
 
+use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -26,7 +27,7 @@ use crate::usage_event::Status;
 pub(crate) struct Relay {
     state: State,
     /// Read before the answer's head was sent.
-    first: Option<Bytes>,
+    held: VecDeque<Bytes>,
     framer: Framer,
     /// The caller did not ask for the chunk that carries only usage.
     hides_usage: bool,
@@ -35,7 +36,8 @@ pub(crate) struct Relay {
     timer: Option<BoxFuture<'static, ()>>,
     /// Since when the provider has been waited for. A caller that reads slowly does not make it silent.
     waiting_since: Option<Timestamp>,
-    /// When the caller was last sent something; nothing before the first event.
+    opened_at: Timestamp,
+    /// When the caller was last sent something; nothing before the first text.
     sent_at: Option<Timestamp>,
     deadline: Timestamp,
     limits: Timeouts,
@@ -71,6 +73,8 @@ pub(crate) const LONGEST_EVENT: usize = 4 * 1024 * 1024;
 /// A write is also the only way in which some hosts notice that the caller has gone.
 const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(15);
 const KEEP_ALIVE: Bytes = Bytes::from_static(b": keep-alive\n\n");
+/// An answer that has this much before its first text is passed on as it comes.
+const MOST_HELD: usize = 64 * 1024;
 const DRAIN: Duration = Duration::from_secs(1);
 
 impl Relay {
@@ -83,28 +87,39 @@ impl Relay {
     ) -> Self {
         Self {
             state: State::Flowing(upstream),
-            first: None,
+            held: VecDeque::new(),
             framer: Framer::default(),
             hides_usage,
-            deadline: later(call.started_at(), limits.stream),
+            deadline: later(call.tried_at(), limits.stream),
             call,
             timer: None,
             waiting_since: None,
+            opened_at: clock.now(),
             sent_at: None,
             limits,
             clock,
         }
     }
 
-    /// Waits for the first event, so that a stream that fails before it can be answered with an error status.
+    /// Waits for the first text of the answer, so that a stream that fails before it can be answered by another route or
+    /// with an error status. What comes before, such as a role, is held back until then.
     pub(crate) async fn begin(&mut self) -> Result<(), Ending> {
-        match poll_fn(|context| self.poll_step(context)).await {
-            Step::Pass(bytes) => {
-                self.first = Some(bytes);
-                Ok(())
+        loop {
+            match poll_fn(|context| self.poll_step(context)).await {
+                Step::Pass(bytes) => self.held.push_back(bytes),
+                Step::End(ending) => return Err(ending),
             }
-            Step::End(ending) => Err(ending),
+            if self.has_begun() || self.held.iter().map(Bytes::len).sum::<usize>() > MOST_HELD {
+                self.pass_from(self.clock.now());
+                return Ok(());
+            }
         }
+    }
+
+    /// Whether the answer has begun, or is complete without any text.
+    fn has_begun(&self) -> bool {
+        let seen = &self.call.seen;
+        seen.first_token_at.is_some() || seen.finish_reason.is_some() || matches!(self.state, State::Draining(_))
     }
 
     /// The call that this stream answers.
@@ -213,17 +228,22 @@ impl Relay {
 
     /// Takes note that `bytes` go to the caller. A complete answer is settled here: openai-python hangs up at `[DONE]`.
     fn pass(&mut self, bytes: Bytes, now: Timestamp) -> Bytes {
-        if !bytes.is_empty() {
-            if self.sent_at.is_none() {
-                self.timer = None;
-            }
-            self.sent_at = Some(now);
-            self.call.http_status = Some(200);
+        if !bytes.is_empty() && (self.sent_at.is_some() || self.has_begun()) {
+            self.pass_from(now);
         }
         if matches!(self.state, State::Draining(_)) {
             self.call.settle(Status::Success);
         }
         bytes
+    }
+
+    /// At `now` something goes to the caller.
+    fn pass_from(&mut self, now: Timestamp) {
+        if self.sent_at.is_none() {
+            self.timer = None;
+        }
+        self.sent_at = Some(now);
+        self.call.http_status = Some(200);
     }
 
     /// Ends the stream. The provider's answer is cancelled unless it was complete.
@@ -247,8 +267,10 @@ impl Relay {
                 self.timer = None;
             }
             let now = self.clock.now();
-            let idle = if self.sent_at.is_some() { self.limits.idle } else { self.limits.first_token };
-            let silent_at = later(waiting_since, idle);
+            let silent_at = match self.sent_at {
+                Some(_) => later(waiting_since, self.limits.idle),
+                None => later(self.opened_at, self.limits.first_token),
+            };
             let keep_alive_at = self.sent_at.map_or(Timestamp::MAX, |at| later(at, KEEP_ALIVE_EVERY));
             if now >= self.deadline || now >= silent_at {
                 self.end(if now >= self.deadline { Ending::Overdue } else { Ending::Stalled });
@@ -268,8 +290,8 @@ impl Stream for Relay {
     type Item = Result<Bytes, BodyError>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut task::Context<'_>) -> Poll<Option<Self::Item>> {
-        if let Some(first) = self.first.take() {
-            return Poll::Ready(Some(Ok(first)));
+        if let Some(held) = self.held.pop_front() {
+            return Poll::Ready(Some(Ok(held)));
         }
         Poll::Ready(match ready!(self.poll_step(context)) {
             Step::Pass(bytes) => Some(Ok(bytes)),

@@ -4,6 +4,7 @@ mod accounts;
 mod budgets;
 mod callers;
 mod catalog;
+mod failover;
 mod json_answers;
 mod requests;
 mod resources;
@@ -92,12 +93,12 @@ impl Scene {
         self.provider(move || Ok(response(200, "application/json", json)));
     }
 
-    /// The provider streams what the test writes into the handle. For one call.
+    /// The provider streams what the test writes into the handle. For one call; then it fails.
     fn provider_stream(&self) -> StreamHandle {
         let (handle, body) = streamed_body();
         let body = Mutex::new(Some(body));
         self.provider(move || {
-            let body = body.lock().unwrap().take().unwrap();
+            let Some(body) = body.lock().unwrap().take() else { return Ok(response(500, "application/json", "{}")) };
             Ok(http::Response::builder().header(CONTENT_TYPE, "text/event-stream; charset=utf-8").body(body).unwrap())
         });
         handle

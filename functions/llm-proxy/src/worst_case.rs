@@ -5,6 +5,7 @@ use quota::account::Amounts;
 use crate::catalog::Route;
 use crate::completion_request::CompletionRequest;
 use crate::config::Timeouts;
+use crate::routing::Way;
 use crate::tokens::{Price, Tokens};
 
 /// For models of which the catalog does not say it, and callers who do not either. What an answer has beyond that is
@@ -21,6 +22,21 @@ pub(crate) fn tokens(request: &CompletionRequest, route: &Route) -> Tokens {
     Tokens { input: request.text_bytes, output: answer.saturating_mul(request.choices), cached_input: 0 }
 }
 
+/// The route on which the most could be spent; one without a price comes before all.
+pub(crate) fn dearest<'a>(request: &CompletionRequest, ways: &'a [Way<'a>]) -> Option<&'a Way<'a>> {
+    ways.iter().max_by_key(|way| amounts(tokens(request, way.route), way.route.price()).nano_usd)
+}
+
+/// What could be used at most on any of `ways`.
+pub(crate) fn on_any(request: &CompletionRequest, ways: &[Way<'_>]) -> Amounts {
+    let each = ways.iter().map(|way| amounts(tokens(request, way.route), way.route.price()));
+    each.fold(Amounts::ONE_REQUEST, |most, amounts| Amounts {
+        requests: 1,
+        tokens: most.tokens.max(amounts.tokens),
+        nano_usd: most.nano_usd.max(amounts.nano_usd),
+    })
+}
+
 /// What they are in the units of the limits. What has no price fits into no budget.
 pub(crate) fn amounts(tokens: Tokens, price: Option<Price>) -> Amounts {
     Amounts {
@@ -32,7 +48,8 @@ pub(crate) fn amounts(tokens: Tokens, price: Option<Price>) -> Amounts {
 
 /// Nanoseconds after which a call that has not reported is given up.
 pub(crate) fn expires_after(limits: &Timeouts) -> u64 {
-    let longest = limits.answer.max(limits.headers + limits.stream);
+    // The last try may begin when the time for tries is nearly over.
+    let longest = limits.tries() + limits.answer.max(limits.headers + limits.stream);
     (longest.as_secs() + GRACE_SECONDS).saturating_mul(NANOS_PER_SECOND)
 }
 

@@ -13,6 +13,8 @@ use crate::Error;
 
 /// How long a process may take to say that it is ready.
 const READY_WITHIN: Duration = Duration::from_secs(30);
+/// What runs components compiles them first: half a minute of two idle cores when none of them is cached.
+const COMPILED_WITHIN: Duration = Duration::from_mins(4);
 /// How long a process may take to stop by itself.
 const STOP_WITHIN: Duration = Duration::from_secs(10);
 
@@ -42,11 +44,11 @@ impl Process {
         let output = file.try_clone().map_err(|error| Error::step(format!("write to {}", log.display()), error))?;
         command.stdout(output).stderr(file);
         let mut process = Self::spawn(name, command)?;
-        let deadline = Instant::now() + READY_WITHIN;
+        let deadline = Instant::now() + COMPILED_WITHIN;
         while ureq::get(url).call().is_err() {
             let reason = match process.child.try_wait() {
                 Ok(Some(status)) => format!("it ended at once ({status})"),
-                _ if Instant::now() > deadline => "it did not get ready in 30 s".into(),
+                _ if Instant::now() > deadline => "it did not get ready in 4 min".into(),
                 _ => {
                     std::thread::sleep(Duration::from_millis(10));
                     continue;

@@ -1,6 +1,8 @@
 //! The Worker in workerd, from the outside.
-#![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::panic)] // a test: it has a clock and may fail
+// A test: it has a clock and may fail.
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+mod account;
 mod rig;
 
 use local_workerd::Workerd;

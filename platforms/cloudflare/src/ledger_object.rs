@@ -262,7 +262,8 @@ impl LedgerObject {
         let mut failure = None;
         let entries =
             self.storage.list(ACCOUNT, None)?.map_while(|entry| entry.map_err(|error| failure = Some(error)).ok());
-        let records = entries.map(|(key, text)| Record { name: key[ACCOUNT.len()..].to_owned(), text });
+        let records =
+            entries.filter_map(|(key, text)| Some(Record { name: key.strip_prefix(ACCOUNT)?.to_owned(), text }));
         let (account, unread) = Account::load(records);
         if let Some(failure) = failure {
             return Err(failure);

@@ -1,5 +1,7 @@
 //! The binary as an operator runs it.
 
+#![allow(clippy::unwrap_used)] // a test may fail this way
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
@@ -43,6 +45,44 @@ fn says_in_one_line_what_is_wrong_with_its_variables() {
     let error = String::from_utf8(output.stderr).unwrap();
     assert_eq!((output.status.code(), error.lines().count()), (Some(1), 1));
     assert!(error.contains("LISTEN") && error.contains("LOG_LEVEL"), "{error}");
+}
+
+fn ready(server: &mut Running) {
+    let mut line = String::new();
+    BufReader::new(server.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.starts_with("{\"url\":"), "{line}");
+}
+
+#[test]
+fn refuses_a_ledger_that_another_one_has_and_one_that_is_damaged() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let variables = [("LISTEN", "127.0.0.1:0"), ("LEDGER_DIR", folder.path().to_str().unwrap())];
+    let mut first = Running(native(&variables).spawn().unwrap());
+    ready(&mut first);
+    let refused = |reason: &str| {
+        let output = native(&variables).output().unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!((output.status.code(), error.lines().count()), (Some(1), 1), "{error}");
+        assert!(error.contains("LEDGER_DIR") && error.contains(reason), "{error}");
+    };
+    refused("another process has it open");
+    drop(first);
+    let mut second = Running(native(&variables).spawn().unwrap());
+    ready(&mut second);
+    drop(second);
+    let mut journal = std::fs::OpenOptions::new().append(true).open(folder.path().join("journal")).unwrap();
+    journal.write_all(b"01234567 {}\n").unwrap();
+    refused("the line at byte 18: its checksum is another");
+}
+
+#[test]
+fn warns_of_a_ledger_that_is_forgotten() {
+    let mut server = Running(native(&[("LISTEN", "127.0.0.1:0")]).spawn().unwrap());
+    ready(&mut server);
+    kill_process(Pid::from_child(&server.0), Signal::TERM).unwrap();
+    let mut log = String::new();
+    server.0.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+    assert_eq!(log.lines().filter(|line| line.contains("LEDGER_DIR is not set")).count(), 1, "{log}");
 }
 
 #[test]

@@ -5,12 +5,14 @@
 //! until its time is over is charged as reserved; if it reports later after all, that is corrected.
 
 mod counter;
+mod counters;
 mod operation;
 mod period;
 mod records;
 mod rule;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -18,7 +20,8 @@ pub use operation::{Decision, Operation, Outcome, Reserve, Standing, Subject};
 pub use records::{Changes, Record};
 pub use rule::{Amounts, Per, Rule, Unit};
 
-use counter::{Counter, Hold};
+use counter::Hold;
+use counters::{Counters, look};
 use records::Changed;
 
 /// Everything that is known of one account.
@@ -28,13 +31,10 @@ pub struct Account {
     seen: u64,
     /// Rules that are kept here, by subject.
     rules: BTreeMap<String, Vec<Rule>>,
-    /// By subject and name of the rule.
-    counters: BTreeMap<String, Counter>,
-    calls: BTreeMap<String, Call>,
+    counters: Counters,
+    calls: HashMap<Arc<str>, Call>,
     /// When each call is due: to expire, or to be forgotten.
-    due: BTreeSet<(u64, String)>,
-    /// How many counters there may be before those not in use are swept out.
-    sweep_at: usize,
+    due: BTreeSet<(u64, Arc<str>)>,
     changed: Changed,
 }
 
@@ -66,17 +66,8 @@ enum Stage {
     Closed,
 }
 
-/// One rule of one subject, and how much is wished of it.
-struct Wish {
-    subject: String,
-    counter: String,
-    rule: Rule,
-    quantity: u64,
-}
-
 /// How many calls, and how many counters, an account may hold.
 const CAPACITY: usize = 50_000;
-const FIRST_SWEEP: usize = 256;
 /// How long the end of a call is remembered: longer than anybody repeats it.
 const REMEMBERED: u64 = 600_000_000_000;
 /// How long a call that has expired may still report.
@@ -107,7 +98,7 @@ impl Account {
 
     /// Whether nothing would be lost if all of it were forgotten.
     pub fn is_idle(&self, now: u64) -> bool {
-        self.rules.is_empty() && self.calls.is_empty() && self.counters.values().all(|counter| counter.is_idle(now))
+        self.rules.is_empty() && self.calls.is_empty() && self.counters.are_idle(now)
     }
 
     fn arrive(&mut self, now: u64) {
@@ -115,31 +106,25 @@ impl Account {
             self.rewind(self.seen - now);
         }
         self.seen = now;
-        while let Some((at, id)) = self.due.pop_first() {
-            if at > now {
-                self.due.insert((at, id));
-                return;
-            }
+        while self.next_due().is_some_and(|at| at <= now) {
+            let Some((_, id)) = self.due.pop_first() else { return };
             self.fall_due(now, &id);
         }
     }
 
     fn rewind(&mut self, delta: u64) {
-        for (name, counter) in &mut self.counters {
-            counter.rewind(delta);
-            self.changed.counter(name);
-        }
+        self.counters.rewind(delta);
         for (id, call) in &mut self.calls {
             call.due = call.due.saturating_sub(delta);
             self.changed.call(id);
         }
-        self.due = self.calls.iter().map(|(id, call)| (call.due, id.clone())).collect();
+        self.due = self.calls.iter().map(|(id, call)| (call.due, Arc::clone(id))).collect();
     }
 
-    fn fall_due(&mut self, now: u64, id: &str) {
-        let Some(call) = self.calls.get(id) else { return };
+    fn fall_due(&mut self, now: u64, id: &Arc<str>) {
+        let Some(call) = self.calls.get_mut(id) else { return };
         if call.stage == Stage::Open {
-            let record = call.record.clone();
+            let record = call.record.take();
             self.close(now, id, Stage::Expired, |reserved, _| reserved);
             self.changed.ended(id, record.as_deref());
         } else {
@@ -149,27 +134,27 @@ impl Account {
     }
 
     fn take(&mut self, now: u64, subjects: &[Subject], amounts: Amounts) -> Outcome {
-        let mut wishes = self.wishes(now, subjects, amounts);
+        let mut wishes = self.counters.wishes(now, &self.rules, subjects, amounts);
         wishes.retain(|wish| wish.rule.per != Per::Moment || amounts.is_nothing());
         if amounts.is_nothing() {
-            return Outcome::Decided(self.look(now, &wishes));
+            return Outcome::Decided(look(now, &wishes));
         }
-        match self.admit(now, &wishes, false) {
+        match self.counters.admit(now, wishes, false) {
             Some((decision, _)) => Outcome::Decided(decision),
             None => Outcome::Full,
         }
     }
 
     fn reserve(&mut self, now: u64, reserve: &Reserve) -> Outcome {
-        let wishes = self.wishes(now, &reserve.subjects, reserve.amounts);
-        if self.calls.contains_key(&reserve.id) {
-            let decision = self.look(now, &wishes);
+        let wishes = self.counters.wishes(now, &self.rules, &reserve.subjects, reserve.amounts);
+        if self.calls.contains_key(reserve.id.as_str()) {
+            let decision = look(now, &wishes);
             return Outcome::Decided(Decision { allowed: true, ..decision });
         }
         if self.calls.len() >= CAPACITY {
             return Outcome::Full;
         }
-        let Some((decision, shares)) = self.admit(now, &wishes, true) else { return Outcome::Full };
+        let Some((decision, shares)) = self.counters.admit(now, wishes, true) else { return Outcome::Full };
         if decision.allowed {
             let due = now.saturating_add(reserve.expires_after);
             self.remember(&reserve.id, Call { shares, stage: Stage::Open, due, record: reserve.record.clone() });
@@ -179,10 +164,10 @@ impl Account {
 
     /// Ends a call with what it used, or with nothing but its request.
     fn settle(&mut self, now: u64, id: &str, actual: Option<Amounts>, record: Option<&str>) -> Outcome {
-        let Some(call) = self.calls.get(id) else { return Outcome::Unknown };
+        let Some((key, call)) = self.calls.get_key_value(id) else { return Outcome::Unknown };
         if call.stage != Stage::Closed {
-            let actual = actual.unwrap_or_default();
-            self.close(now, id, Stage::Closed, |reserved, unit| match unit {
+            let (key, actual) = (Arc::clone(key), actual.unwrap_or_default());
+            self.close(now, &key, Stage::Closed, |reserved, unit| match unit {
                 Unit::Requests => reserved,
                 Unit::Tokens | Unit::NanoUsd => actual.of(unit),
             });
@@ -192,15 +177,13 @@ impl Account {
     }
 
     /// Charges a call as `used` says for each unit, and has it stay in `stage`.
-    fn close(&mut self, now: u64, id: &str, stage: Stage, used: impl Fn(u64, Unit) -> u64) {
+    fn close(&mut self, now: u64, id: &Arc<str>, stage: Stage, used: impl Fn(u64, Unit) -> u64) {
         let Some(call) = self.calls.get_mut(id) else { return };
         let expired = call.stage == Stage::Expired;
-        for Share { counter: name, unit, reserved, hold } in &call.shares {
-            let counter = self.counters.entry(name.clone()).or_insert_with(|| Counter::of(hold, now));
-            counter.settle(hold, *reserved, used(*reserved, *unit), expired, now);
-            self.changed.counter(name);
+        for share in &call.shares {
+            self.counters.settle(share, used(share.reserved, share.unit), expired, now);
         }
-        self.due.remove(&(call.due, id.to_owned()));
+        self.due.remove(&(call.due, Arc::clone(id)));
         call.stage = stage;
         call.record = None;
         call.due = match stage {
@@ -208,9 +191,9 @@ impl Account {
             Stage::Open | Stage::Closed => now.saturating_add(REMEMBERED),
         };
         if stage == Stage::Closed {
-            call.shares.clear();
+            call.shares = Vec::new();
         }
-        self.due.insert((call.due, id.to_owned()));
+        self.due.insert((call.due, Arc::clone(id)));
         self.changed.call(id);
     }
 
@@ -221,11 +204,9 @@ impl Account {
         if self.calls.len() >= CAPACITY {
             return Outcome::Full;
         }
-        let name = counter_name(subject, rule);
-        let counter = self.counters.get_mut(&name).filter(|counter| !counter.is_idle(now));
-        let Some(counter) = counter else { return Outcome::Unknown };
-        counter.adjust(by);
-        self.changed.counter(&name);
+        if !self.counters.adjust(now, subject, rule, by) {
+            return Outcome::Unknown;
+        }
         let due = now.saturating_add(REMEMBERED);
         self.remember(id, Call { shares: Vec::new(), stage: Stage::Closed, due, record: None });
         done()
@@ -243,99 +224,12 @@ impl Account {
         done()
     }
 
-    /// The rules of `subjects`, the kept ones in place of the others. A counter that is named twice counts once.
-    fn wishes(&mut self, now: u64, subjects: &[Subject], amounts: Amounts) -> Vec<Wish> {
-        let mut wishes: Vec<Wish> = Vec::new();
-        for subject in subjects {
-            let kept = self.rules.get(&subject.name).map_or(&[][..], Vec::as_slice);
-            let given = subject.rules.iter().filter(|rule| kept.iter().all(|kept| kept.name != rule.name));
-            for rule in kept.iter().chain(given) {
-                let counter = counter_name(&subject.name, &rule.name);
-                if wishes.iter().any(|wish| wish.counter == counter) {
-                    continue;
-                }
-                let quantity = match rule.per {
-                    Per::Moment => amounts.requests.min(1),
-                    Per::Seconds(_) | Per::Day | Per::Month => amounts.of(rule.unit),
-                };
-                if self.counters.get_mut(&counter).is_some_and(|counter| counter.follow(rule, now)) {
-                    self.changed.counter(&counter);
-                }
-                wishes.push(Wish { subject: subject.name.clone(), counter, rule: rule.clone(), quantity });
-            }
-        }
-        wishes
-    }
-
-    /// Takes all wishes or none. `None` if there is no room for the counters.
-    fn admit(&mut self, now: u64, wishes: &[Wish], holding: bool) -> Option<(Decision, Vec<Share>)> {
-        self.make_room(now, wishes.len())?;
-        let mut counters: Vec<Counter> = wishes.iter().map(|wish| self.counter(now, wish)).collect();
-        let allowed =
-            wishes.iter().zip(&counters).all(|(wish, counter)| counter.admits(&wish.rule, wish.quantity, now));
-        let mut shares = Vec::new();
-        if allowed {
-            for (wish, counter) in wishes.iter().zip(&mut counters) {
-                let hold = counter.take(wish.quantity, holding, now);
-                // What open calls hold of a budget is kept with them.
-                if !holding || matches!(hold, Hold::Rate { .. }) {
-                    self.changed.counter(&wish.counter);
-                }
-                if holding {
-                    let (unit, reserved) = (wish.rule.unit, wish.quantity);
-                    shares.push(Share { counter: wish.counter.clone(), unit, reserved, hold });
-                }
-                self.counters.insert(wish.counter.clone(), counter.clone());
-            }
-        }
-        let standings = wishes.iter().zip(&counters).map(|(wish, counter)| wish.standing(counter, now)).collect();
-        Some((Decision { allowed, standings }, shares))
-    }
-
-    fn look(&self, now: u64, wishes: &[Wish]) -> Decision {
-        let counters: Vec<_> = wishes.iter().map(|wish| self.counter(now, wish)).collect();
-        let allowed =
-            wishes.iter().zip(&counters).all(|(wish, counter)| counter.admits(&wish.rule, wish.quantity, now));
-        let standings = wishes.iter().zip(&counters).map(|(wish, counter)| wish.standing(counter, now)).collect();
-        Decision { allowed, standings }
-    }
-
-    fn counter(&self, now: u64, wish: &Wish) -> Counter {
-        self.counters.get(&wish.counter).cloned().unwrap_or_else(|| Counter::new(&wish.rule, now))
-    }
-
-    fn make_room(&mut self, now: u64, wanted: usize) -> Option<()> {
-        if self.counters.len() + wanted > self.sweep_at.max(FIRST_SWEEP) {
-            let idle: Vec<_> = self
-                .counters
-                .iter()
-                .filter(|(_, counter)| counter.is_idle(now))
-                .map(|(name, _)| name.clone())
-                .collect();
-            for name in idle {
-                self.counters.remove(&name);
-                self.changed.counter(&name);
-            }
-            self.sweep_at = ((self.counters.len() + wanted) * 2).min(CAPACITY);
-        }
-        (self.counters.len() + wanted <= CAPACITY).then_some(())
-    }
-
     fn remember(&mut self, id: &str, call: Call) {
-        self.changed.call(id);
-        self.due.insert((call.due, id.to_owned()));
-        self.calls.insert(id.to_owned(), call);
+        let id: Arc<str> = id.into();
+        self.changed.call(&id);
+        self.due.insert((call.due, Arc::clone(&id)));
+        self.calls.insert(id, call);
     }
-}
-
-impl Wish {
-    fn standing(&self, counter: &Counter, now: u64) -> Standing {
-        counter.standing(&self.subject, &self.rule, self.quantity, now)
-    }
-}
-
-fn counter_name(subject: &str, rule: &str) -> String {
-    format!("{subject} {rule}")
 }
 
 fn done() -> Outcome {

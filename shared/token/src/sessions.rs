@@ -88,7 +88,6 @@ pub struct Device<'a> {
 struct New<'a> {
     user_id: &'a str,
     digest: String,
-    csrf_digest: String,
     tokens: String,
     expires_at: Timestamp,
     #[serde(flatten)]
@@ -108,15 +107,9 @@ struct Replacement {
     id: uuid::Uuid,
     version: u32,
     tokens: String,
-    #[serde(flatten)]
-    names: Option<Names>,
-}
-
-/// What another cookie brings with it.
-#[derive(Serialize)]
-struct Names {
-    digest: String,
-    csrf_digest: String,
+    /// Of another cookie.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    digest: Option<String>,
 }
 
 impl Sessions {
@@ -133,7 +126,6 @@ impl Sessions {
         let new = New {
             user_id,
             digest: hex(&id.digest()),
-            csrf_digest: self.csrf_digest(&id),
             tokens: self.seal(session, &id.digest(), context)?,
             expires_at,
             device: device.seen(),
@@ -183,9 +175,8 @@ impl Sessions {
         let held = self.find(&digest, context).await?;
         let held = self.refresh(held, &digest, context).await?;
         let next = SessionId::new(&*context.entropy);
-        let names = Names { digest: hex(&next.digest()), csrf_digest: self.csrf_digest(&next) };
         let tokens = self.seal_text(held.plain().as_bytes(), &next.digest(), context)?;
-        let replacement = Replacement { id: held.id, version: held.version, tokens, names: Some(names) };
+        let replacement = Replacement { id: held.id, version: held.version, tokens, digest: Some(hex(&next.digest())) };
         let replaced: Replaced = self.call(REPLACE_SESSION, &replacement, context).await?;
         self.forget(&digest);
         if !replaced.replaced {
@@ -251,7 +242,7 @@ impl Sessions {
             }
         };
         let tokens = self.seal(&session, digest, context)?;
-        let replacement = Replacement { id: held.id, version: held.version, tokens, names: None };
+        let replacement = Replacement { id: held.id, version: held.version, tokens, digest: None };
         let replaced: Replaced = self.call(REPLACE_SESSION, &replacement, context).await?;
         if !replaced.replaced {
             return self.find(digest, context).await;
@@ -302,11 +293,6 @@ impl Sessions {
         let sealed = self.key.seal(plain, digest, &*context.entropy);
         // The cipher refuses texts of more than 256 GiB only.
         sealed.map(|sealed| STANDARD.encode(sealed)).ok_or(Refusal::Unavailable { retry_after: RETRY_AFTER })
-    }
-
-    fn csrf_digest(&self, id: &SessionId) -> String {
-        use sha2::Digest as _;
-        hex(&sha2::Sha256::digest(self.key.csrf_token(id)).into())
     }
 
     fn begun(&self, id: &SessionId, expires_at: Timestamp, context: &Context) -> Begun {

@@ -6,15 +6,17 @@ Measures an edge beside its provider called directly, in turns within one run.
 
 usage: bench [--stack FILE] [options]            every edge of a running stack (default .local/stack.json)
        bench --edge URL --edge-pid PID --direct URL --token JWT [--host workerd|native|spin] [options]
-       bench --wasm FILE | --boot COMMAND --boot-url URL      these alone need no edge
+       bench --only ledger | --ledger-sql | --wasm FILE | --boot COMMAND --boot-url URL      these alone need no edge
 
   --reference          also a plain JavaScript worker on bare workerd: `new Response(\"ok\")` and a forwarder
   --workerd FILE       its binary (default: the one in node_modules)
   --wasm FILE          size of a module or Spin component, raw and gzipped; may come several times
   --boot COMMAND --boot-url URL
                        milliseconds from starting COMMAND to the first 200 at URL; COMMAND must stay in the foreground
+  --ledger-sql         calls per second of the ledger in Postgres over 8 connections, and microseconds of CPU of the
+                       server for each: takes of a user and an organization, and calls that begin and end
   --direct-token KEY   the provider's key (default: bench); --direct-pid PID for its CPU time
-  --only LIST          of trivial,json,sse,paced,identity,memory
+  --only LIST          of trivial,json,sse,paced,identity,memory,ledger,hop
   --rounds N           turns of each target (default 5); --seconds S per turn (default 1; three times that for paced)
   --json FILE          the same figures for programs
 
@@ -27,6 +29,12 @@ What the rows are
   identity is a table of its own: CPU of GET /auth/session over 16 connections, less that of the trivial route in the
            same round. A token at first sight was never used before on that host, the other credentials just before (a
            Spin component may have got another instance since). It needs a stack, whose user signs in for the tokens
+  ledger   nanoseconds of an account's operations within this process, and through the native host's ledger, whose journal
+           is in the folder for temporary files (TMPDIR). `--only ledger` needs no edge
+  hop      is a table of its own, only on request: CPU of a hop to the ledger's Durable Object over 16 connections, less that
+           of the same route without it in the same round; the yardstick has a counter in JavaScript. The Worker must have
+           the feature `probe`, as the example `serve` of local-workerd starts it with the arguments `0 probe`: give its URL
+           as --edge and --direct, its process as --edge-pid, and --host workerd --token none
 
 What the columns are
   rps, /direct         requests per second, and their ratio to calling the provider directly
@@ -59,13 +67,14 @@ pub struct Arguments {
     pub wasm: Vec<String>,
     /// The command and the URL that it answers at.
     pub boot: Option<(String, String)>,
+    pub ledger_sql: bool,
     pub only: Vec<String>,
     pub rounds: usize,
     pub seconds: f64,
     pub json: Option<String>,
 }
 
-const ROWS: [&str; 6] = ["trivial", "json", "sse", "paced", "identity", "memory"];
+const ROWS: [&str; 7] = ["trivial", "json", "sse", "paced", "identity", "memory", "ledger"];
 
 impl Arguments {
     /// Reads the command line; nothing when help was asked for.
@@ -81,6 +90,7 @@ impl Arguments {
                 "--direct" => arguments.direct = Some(value()?),
                 "--token" => arguments.token = Some(value()?),
                 "--host" => arguments.host = value()?,
+                "--ledger-sql" => arguments.ledger_sql = true,
                 "--direct-token" => arguments.direct_token = value()?,
                 "--direct-pid" => arguments.direct_pid = Some(number(&word, &value()?)?),
                 "--reference" => arguments.reference = true,
@@ -106,7 +116,19 @@ impl Arguments {
 
     /// Whether the row of this name is to be measured.
     pub fn wants(&self, row: &str) -> bool {
-        self.only.is_empty() || self.only.iter().any(|wanted| wanted == row)
+        self.only.is_empty() || self.asks_for(row)
+    }
+
+    /// Whether the row of this name was named.
+    pub fn asks_for(&self, row: &str) -> bool {
+        self.only.iter().any(|wanted| wanted == row)
+    }
+
+    /// Whether nothing is asked for that needs an edge.
+    pub fn needs_no_edge(&self) -> bool {
+        self.stack.is_none()
+            && !self.reference
+            && (!self.wasm.is_empty() || self.boot.is_some() || self.ledger_sql || self.only == ["ledger"])
     }
 }
 
@@ -125,6 +147,7 @@ impl Default for Arguments {
             workerd: None,
             wasm: Vec::new(),
             boot: None,
+            ledger_sql: false,
             only: Vec::new(),
             rounds: 5,
             seconds: 1.0,

@@ -9,6 +9,9 @@ mod arguments;
 mod boot;
 mod client;
 mod identity;
+mod ledger;
+mod ledger_hop;
+mod ledger_sql;
 mod load;
 mod memory;
 mod process;
@@ -56,6 +59,13 @@ async fn run(arguments: &Arguments) -> Result<(), String> {
     if let Some((command, url)) = &arguments.boot {
         report.boot_ms = Some(boot::measure(command, url, arguments.rounds).await?);
     }
+    if arguments.ledger_sql {
+        report.ledger_sql = ledger_sql::measure(Path::new("."), arguments.rounds, arguments.seconds).await?;
+    }
+    if arguments.wants("ledger") && (arguments.only == ["ledger"] || !arguments.needs_no_edge()) {
+        eprintln!("ledger");
+        report.ledger = ledger::measure(&std::env::temp_dir(), arguments.rounds).await?;
+    }
     let (direct, mut targets) = stack::targets(arguments)?;
     let reference = match &direct {
         Some(direct) if arguments.reference => Some(Reference::start(direct, arguments.workerd.as_deref()).await?),
@@ -92,6 +102,10 @@ async fn measure(
     {
         eprintln!("identity");
         report.identity = identity::measure(targets, &account, arguments.rounds).await?;
+    }
+    if arguments.asks_for("hop") {
+        eprintln!("hop");
+        report.hops = ledger_hop::measure(targets, arguments.rounds).await?;
     }
     if arguments.wants("memory") {
         for target in targets.iter().filter(|target| target.is_edge()) {

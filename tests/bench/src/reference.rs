@@ -9,11 +9,29 @@ use crate::boot::Started;
 use crate::client::Call;
 use crate::target::{Kind, Target};
 
-/// A worker that answers `/healthz` itself and forwards everything else, body handed through.
-const WORKER: &str = r#"export default {
+/// A worker that answers `/healthz` itself, counts in a Durable Object, and forwards everything else, body handed through.
+const WORKER: &str = r#"import { DurableObject } from "cloudflare:workers";
+export class Counter extends DurableObject {
+  count = 0;
+  counter(text) {
+    this.count += 1;
+    return JSON.stringify({ count: this.count, length: text.length });
+  }
+  written(text) {
+    this.ctx.storage.put({ [`count ${this.count % 1000}`]: text });
+    return this.counter(text);
+  }
+}
+async function hop(request, counter) {
+  return new Response(await counter(await request.text()));
+}
+export default {
   fetch(request, env) {
     const url = new URL(request.url);
     if (url.pathname === "/healthz") return new Response("ok");
+    if (url.pathname === "/body") return hop(request, (text) => text);
+    if (url.pathname === "/counter") return hop(request, (text) => env.COUNTER.getByName("bench").counter(text));
+    if (url.pathname === "/written") return hop(request, (text) => env.COUNTER.getByName("bench").written(text));
     return fetch(env.UPSTREAM + url.pathname + url.search, request);
   },
 };
@@ -24,13 +42,19 @@ const config :Workerd.Config = (
   services = [
     (name = "main", worker = .main),
     (name = "internet", network = (allow = ["public", "private"])),
+    (name = "objects", disk = (path = "FOLDER", writable = true)),
   ],
   sockets = [(name = "http", address = "127.0.0.1:PORT", http = (), service = "main")],
 );
 const main :Workerd.Worker = (
   compatibilityDate = "2026-11-01",
   modules = [(name = "worker.js", esModule = embed "worker.js")],
-  bindings = [(name = "UPSTREAM", text = "http://UPSTREAM")],
+  bindings = [
+    (name = "UPSTREAM", text = "http://UPSTREAM"),
+    (name = "COUNTER", durableObjectNamespace = "Counter"),
+  ],
+  durableObjectNamespaces = [(className = "Counter", uniqueKey = "counter", enableSql = true)],
+  durableObjectStorage = (localDisk = "objects"),
 );
 "#;
 
@@ -47,10 +71,12 @@ impl Reference {
         let workerd = workerd.map_or_else(find, |path| Ok(PathBuf::from(path)))?;
         let port = free_port().map_err(|error| error.to_string())?;
         let folder = std::env::temp_dir().join(format!("qlp-bench-{}", std::process::id()));
+        let objects = folder.join("objects");
         let config = CONFIG
             .replace("PORT", &port.to_string())
+            .replace("FOLDER", &objects.display().to_string())
             .replace("http://UPSTREAM", &format!("http://{}", direct.authority));
-        fs::create_dir_all(&folder)
+        fs::create_dir_all(&objects)
             .and_then(|()| fs::write(folder.join("worker.js"), WORKER))
             .and_then(|()| fs::write(folder.join("config.capnp"), config))
             .map_err(|error| format!("{}: {error}", folder.display()))?;

@@ -6,6 +6,10 @@ use serde::Serialize;
 
 use crate::client::Answer;
 use crate::identity::Identity;
+use crate::ledger::Cost;
+use crate::ledger_sql::LedgerRow;
+
+use crate::ledger_hop::Hops;
 use crate::memory::Memory;
 use crate::scenario::Scenario;
 use crate::statistics::{median, percentile};
@@ -20,7 +24,10 @@ pub struct Report {
     pub load: String,
     pub rows: Vec<Row>,
     pub identity: Vec<Identity>,
+    pub hops: Vec<Hops>,
     pub memory: Vec<Memory>,
+    pub ledger_sql: Vec<LedgerRow>,
+    pub ledger: Vec<Cost>,
     pub wasm: Vec<Size>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub boot_ms: Option<f64>,
@@ -88,7 +95,10 @@ impl Report {
             load: load.split(' ').next().unwrap_or_default().to_owned(),
             rows: Vec::new(),
             identity: Vec::new(),
+            hops: Vec::new(),
             memory: Vec::new(),
+            ledger_sql: Vec::new(),
+            ledger: Vec::new(),
             wasm: Vec::new(),
             boot_ms: None,
         }

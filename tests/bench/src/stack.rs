@@ -49,8 +49,7 @@ pub fn targets(arguments: &Arguments) -> Result<(Option<Target>, Vec<Target>), S
     if let Some(provider) = &arguments.direct {
         return Ok((Some(direct(provider, arguments.direct_pid)?), Vec::new()));
     }
-    let alone = !arguments.wasm.is_empty() || arguments.boot.is_some();
-    if arguments.stack.is_none() && alone && !arguments.reference {
+    if arguments.needs_no_edge() {
         return Ok((None, Vec::new()));
     }
     let path = path(arguments);

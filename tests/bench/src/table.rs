@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use crate::identity::{FIRST_SIGHT, Identity, SEEN};
+use crate::ledger_hop::{CALL, Hops, TAKE};
 use crate::report::{Frames, Report, Row};
 use crate::wasm::Size;
 
@@ -12,6 +13,8 @@ const HEAD: [&str; 14] = [
 ];
 
 const IDENTITY_HEAD: [&str; 7] = ["target", "caller", "requests", "trivial us", "cpu us", "added us", "limit"];
+
+const HOP_HEAD: [&str; 7] = ["target", "hop", "requests", "without us", "cpu us", "added us", "limit"];
 
 /// The largest Worker, gzipped.
 const MOST_GZIP_KB: f64 = 600.0;
@@ -39,6 +42,9 @@ pub fn render(report: &Report) -> String {
     if !report.identity.is_empty() {
         text.push_str(&align(&IDENTITY_HEAD, &report.identity.iter().map(identity_cells).collect::<Vec<_>>()));
     }
+    if !report.hops.is_empty() {
+        text.push_str(&align(&HOP_HEAD, &report.hops.iter().map(hop_cells).collect::<Vec<_>>()));
+    }
     for memory in &report.memory {
         let sizes: Vec<String> =
             memory.resident.iter().map(|(streams, kb)| format!("{:.1} MB with {streams} streams", kilo(*kb))).collect();
@@ -46,6 +52,19 @@ pub fn render(report: &Report) -> String {
             &mut text,
             &format!("{} memory: {}; {:.1} kB per stream", memory.target, sizes.join(", "), memory.per_stream_kb),
         );
+    }
+    for row in &report.ledger_sql {
+        line(
+            &mut text,
+            &format!(
+                "ledger in Postgres, {}, {} accounts, {} connections: {:.0} calls/s, {:.0} us of CPU each",
+                row.work, row.accounts, row.connections, row.per_second, row.cpu_us
+            ),
+        );
+    }
+    for cost in &report.ledger {
+        let limit = cost.limit.map(|limit| format!(" ({})", verdict(cost.ns, limit))).unwrap_or_default();
+        line(&mut text, &format!("ledger: {}: {:.0} ns{limit}", cost.what, cost.ns));
     }
     for size in &report.wasm {
         line(&mut text, &module(size));
@@ -102,6 +121,19 @@ fn identity_cells(row: &Identity) -> [String; 7] {
         row.caller.to_owned(),
         row.requests.to_string(),
         format!("{:.0}", row.trivial_us),
+        format!("{:.0}", row.cpu_us),
+        format!("{:.1}", row.added_us),
+        limit.map(|limit| verdict(row.added_us, limit)).unwrap_or_default(),
+    ]
+}
+
+fn hop_cells(row: &Hops) -> [String; 7] {
+    let limit = matches!(row.hop, TAKE | CALL).then_some(120.0);
+    [
+        row.target.clone(),
+        row.hop.to_owned(),
+        row.requests.to_string(),
+        format!("{:.0}", row.without_us),
         format!("{:.0}", row.cpu_us),
         format!("{:.1}", row.added_us),
         limit.map(|limit| verdict(row.added_us, limit)).unwrap_or_default(),

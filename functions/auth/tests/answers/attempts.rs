@@ -83,12 +83,12 @@ fn an_account_is_guessed_at_two_hundred_times_a_day_from_however_many_networks()
 }
 
 #[test]
-fn a_network_guesses_at_a_hundred_accounts_and_then_one_every_few_seconds() {
+fn a_network_guesses_at_two_hundred_accounts_and_then_one_every_few_seconds() {
     let scene = scene();
     let account = |number: u32| format!("{number}@example.com");
-    let answers: Vec<_> = (0..120).map(|number| guess(&scene, &account(number), "192.0.2.1")).collect();
-    assert_eq!(answers.iter().filter(|answer| answer.status == 401).count(), 100);
-    assert_eq!(answers[119].header("retry-after"), "3");
+    let answers: Vec<_> = (0..220).map(|number| guess(&scene, &account(number), "192.0.2.1")).collect();
+    assert_eq!(answers.iter().filter(|answer| answer.status == 401).count(), 200);
+    assert_eq!(answers[219].header("retry-after"), "3");
     assert_eq!(wait(&scene, "another@example.com", "192.0.2.1"), 3);
     assert_eq!(guess(&scene, "another@example.com", "192.0.2.2").status, 401);
 }

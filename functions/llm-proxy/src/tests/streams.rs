@@ -143,8 +143,10 @@ fn each_event_goes_on_at_once_and_none_waits_for_another() {
     let scene = Scene::new();
     let provider = scene.provider_stream();
     provider.send(ROLE);
+    provider.send(HELLO);
     let mut stream = body(scene.complete(REQUEST).unwrap());
     assert_eq!(next(&mut stream).as_deref(), Some(ROLE));
+    assert_eq!(next(&mut stream).as_deref(), Some(HELLO));
     for event in [HELLO, TOOL, STOP] {
         assert!(stream.next().now_or_never().is_none());
         provider.send(event);
@@ -402,9 +404,11 @@ fn a_first_token_that_does_not_come_is_504() {
 
 #[test]
 fn a_caller_that_hangs_up_cancels_the_provider_and_leaves_one_event() {
-    for (parts, output, source) in
-        [(vec![ROLE], 0, "estimated"), (vec![ROLE, HELLO, HELLO], 6, "estimated"), (vec![HELLO, USAGE], 2, "provider")]
-    {
+    for (parts, output, source) in [
+        (vec![ROLE, HELLO], 3, "estimated"),
+        (vec![ROLE, HELLO, HELLO], 6, "estimated"),
+        (vec![HELLO, USAGE], 2, "provider"),
+    ] {
         let scene = Scene::new();
         let provider = scene.provider_stream();
         provider.send(parts.concat());
@@ -423,7 +427,7 @@ fn a_caller_that_hangs_up_cancels_the_provider_and_leaves_one_event() {
 #[test]
 fn an_answer_that_nobody_reads_leaves_one_event_too() {
     let scene = Scene::new();
-    scene.provider_stream().send(ROLE);
+    scene.provider_stream().send(HELLO);
     drop(scene.complete(REQUEST).unwrap());
     assert_eq!(scene.event()["status"], "client_closed");
 }
@@ -479,11 +483,17 @@ fn usage_on_the_last_choice_counts_and_stays() {
 fn the_first_token_is_the_first_text_not_the_role() {
     let scene = Scene::new();
     let provider = scene.provider_stream();
+    let context = scene.host.context();
+    scene.call(get("https://edge.test/v1/models")).unwrap();
+    let mut call = Box::pin(scene.proxy.route(post(REQUEST), caller(), &context));
+    assert!((&mut call).now_or_never().is_none());
+    scene.admit();
     provider.send(ROLE);
-    let mut stream = body(scene.complete(REQUEST).unwrap());
-    next(&mut stream);
+    assert!((&mut call).now_or_never().is_none(), "a role alone is held back");
     scene.host.clock.advance(Duration::from_millis(250));
     provider.send([HELLO, STOP, DONE].concat());
+    let mut stream = body(call.now_or_never().unwrap().unwrap());
+    assert_eq!(next(&mut stream).as_deref(), Some(ROLE));
     next(&mut stream);
     assert_eq!(fields(&scene.event(), ["time_to_first_token_ms", "latency_ms"]), [json!(250), json!(250)]);
 }

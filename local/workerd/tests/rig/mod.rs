@@ -17,8 +17,11 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A Worker of one test; its folder goes with it.
 pub struct Worker {
-    workerd: Workerd,
-    _directory: Folder,
+    /// `None` between two of them.
+    workerd: Option<Workerd>,
+    modules: &'static Path,
+    variables: BTreeMap<String, String>,
+    directory: Folder,
 }
 
 struct Folder(PathBuf);
@@ -27,7 +30,28 @@ impl Deref for Worker {
     type Target = Workerd;
 
     fn deref(&self) -> &Workerd {
-        &self.workerd
+        self.workerd.as_ref().unwrap()
+    }
+}
+
+impl Worker {
+    /// Kills workerd at once (SIGKILL).
+    pub fn kill(&mut self) {
+        self.workerd = None;
+    }
+
+    /// Starts workerd on the storage that the one before has left.
+    pub fn start(&mut self) {
+        let log = self.directory.0.join("log");
+        let options = Options {
+            root: &root(),
+            modules: self.modules,
+            directory: &self.directory.0,
+            port: 0,
+            variables: self.variables.clone(),
+            log: &log,
+        };
+        self.workerd = Some(Workerd::spawn(&options).unwrap());
     }
 }
 
@@ -43,8 +67,7 @@ impl Drop for Folder {
 pub fn worker(variables: &[(&str, &str)]) -> Option<Worker> {
     static MODULES: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     static STARTED: AtomicUsize = AtomicUsize::new(0);
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    if !root.join("node_modules/@cloudflare").is_dir() {
+    if !root().join("node_modules/@cloudflare").is_dir() {
         eprintln!("skipped: workerd is not installed; `npm ci` installs it");
         return None;
     }
@@ -54,24 +77,21 @@ pub fn worker(variables: &[(&str, &str)]) -> Option<Worker> {
     }
     let modules = MODULES.get_or_init(|| {
         let modules = scratch().join("modules");
-        let wasm = build_wasm(&root, &["probe"]).map_err(|error| error.to_string())?;
+        let wasm = build_wasm(&root(), &["probe"]).map_err(|error| error.to_string())?;
         bundle(&wasm, &modules).map_err(|error| error.to_string())?;
         Ok(modules)
     });
     let directory = scratch().join(STARTED.fetch_add(1, Ordering::Relaxed).to_string());
     fs::create_dir_all(&directory).unwrap();
-    let variables: BTreeMap<_, _> = variables.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
-    let log = directory.join("log");
-    let options = Options {
-        root: &root,
-        modules: modules.as_deref().unwrap(),
-        directory: &directory,
-        port: 0,
-        variables,
-        log: &log,
-    };
-    let workerd = Workerd::spawn(&options).unwrap();
-    Some(Worker { workerd, _directory: Folder(directory) })
+    let variables = variables.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+    let modules = modules.as_deref().unwrap();
+    let mut worker = Worker { workerd: None, modules, variables, directory: Folder(directory) };
+    worker.start();
+    Some(worker)
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
 /// A folder of this test run.
@@ -121,7 +141,7 @@ impl Connection {
         Self::over(TcpStream::connect(worker.url().trim_start_matches("http://")).unwrap())
     }
 
-    fn over(stream: TcpStream) -> Self {
+    pub fn over(stream: TcpStream) -> Self {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         Self { reader: BufReader::new(stream) }
     }
@@ -193,6 +213,28 @@ impl Connection {
         let body = self.read_body(&head);
         (head, String::from_utf8(body).unwrap())
     }
+}
+
+/// Posts `body` over a connection of its own; an error if the server goes away before its answer is whole.
+pub fn post(url: &str, path: &str, body: &str) -> std::io::Result<(u16, String)> {
+    let mut stream = TcpStream::connect(url.trim_start_matches("http://"))?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let length = body.len();
+    write!(
+        stream,
+        "POST {path} HTTP/1.1\r\nhost: edge\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
+    )?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let cut = || std::io::Error::from(std::io::ErrorKind::UnexpectedEof);
+    let (head, body) = answer.split_once("\r\n\r\n").ok_or_else(cut)?;
+    let length =
+        head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length:")?.trim().parse().ok());
+    if length != Some(body.len()) {
+        return Err(cut());
+    }
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).ok_or_else(cut)?;
+    Ok((status, body.to_owned()))
 }
 
 impl Head {

@@ -13,7 +13,7 @@ use crate::{context, host};
 /// How many batches one alarm sends at most: alarms have a time limit.
 pub const BATCHES: usize = 100;
 
-pub const PREFIX: &str = "o:";
+const PREFIX: &str = "o:";
 /// How many rows go out in one call.
 const BATCH: u32 = 200;
 /// How long the first row waits for others.

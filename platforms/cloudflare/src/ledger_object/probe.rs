@@ -15,8 +15,8 @@ enum Question {
     View(u64),
     /// Whether anything is in memory alone.
     Unsaved,
-    /// How many rows wait.
-    Waiting,
+    /// How many texts are stored whose names begin with this.
+    Stored(String),
     /// A panic in the middle of a change.
     Panic,
 }
@@ -32,7 +32,7 @@ impl LedgerObject {
             }
             Question::View(now) => Ok(self.account()?.view(now).to_string()),
             Question::Unsaved => to_json(&self.flush_at.get().is_some()),
-            Question::Waiting => to_json(&self.storage.list(super::outbox::PREFIX, None)?.count()),
+            Question::Stored(prefix) => to_json(&self.storage.list(&prefix, None)?.count()),
             Question::Panic => {
                 let _account = self.account()?;
                 panic!("the probe panics in the object")

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufRead, BufReader, Write};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -56,8 +56,10 @@ struct Rewrite {
 const FORMAT: &[u8] = b"qlp-edge ledger 1\n";
 const NAME: &str = "journal";
 const SUCCESSOR: &str = "journal.new";
+/// It says who used what.
+const OURS_ALONE: u32 = 0o600;
 /// Below this length nothing is gained by rewriting.
-const WORTH_REWRITING: u64 = 8 << 20;
+const WORTH_REWRITING: u64 = 2 << 20;
 
 impl Batch {
     pub(super) fn of(entry: &Entry) -> io::Result<Self> {
@@ -250,7 +252,7 @@ fn damaged(offset: u64, what: &str) -> io::Error {
 }
 
 fn lock(path: &Path) -> io::Result<File> {
-    let file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
+    let file = OpenOptions::new().create(true).truncate(false).write(true).mode(OURS_ALONE).open(path)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(io::Error::other("another process has it open")),
@@ -264,7 +266,7 @@ fn write_format(path: &Path) -> io::Result<File> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => (),
     }
-    let file = OpenOptions::new().create_new(true).read(true).append(true).open(path)?;
+    let file = OpenOptions::new().create_new(true).read(true).append(true).mode(OURS_ALONE).open(path)?;
     (&file).write_all(FORMAT)?;
     Ok(file)
 }

@@ -34,18 +34,17 @@ impl Drop for Upkeep {
 }
 
 fn run(accounts: &Accounts, stopped: &Receiver<()>) {
-    let mut wait = SYNC_EVERY;
-    loop {
-        let goes_on = stopped.recv_timeout(wait) == Err(RecvTimeoutError::Timeout);
-        wait = match accounts.maintain() {
-            Ok(()) => SYNC_EVERY,
-            Err(error) => {
-                tracing::error!(%error, "the ledger's journal could not be written anew");
-                TRY_AGAIN_AFTER
-            }
-        };
-        if !goes_on {
-            return;
+    while stopped.recv_timeout(maintain(accounts)) == Err(RecvTimeoutError::Timeout) {}
+    maintain(accounts);
+}
+
+/// How long to wait until the next time.
+fn maintain(accounts: &Accounts) -> Duration {
+    match accounts.maintain() {
+        Ok(()) => SYNC_EVERY,
+        Err(error) => {
+            tracing::error!(%error, "the ledger's journal could not be written anew");
+            TRY_AGAIN_AFTER
         }
     }
 }

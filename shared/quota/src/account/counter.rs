@@ -5,7 +5,7 @@ use super::period::{end, period};
 use super::{Per, Rule, Standing};
 
 /// What one rule has counted.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Counter {
     /// A rate: the theoretical arrival time of GCRA (ITU-T I.371) in nanoseconds since the epoch, and the nanoseconds

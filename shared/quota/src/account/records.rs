@@ -1,4 +1,5 @@
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -30,8 +31,7 @@ pub struct Record {
 /// The names of what has changed.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Changed {
-    counters: BTreeSet<String>,
-    calls: BTreeSet<String>,
+    calls: BTreeSet<Arc<str>>,
     subjects: BTreeSet<String>,
     ended: BTreeMap<String, String>,
 }
@@ -42,16 +42,12 @@ const RULES: &str = "rules ";
 const SEEN: &str = "seen";
 
 impl Changed {
-    pub(super) fn counter(&mut self, name: &str) {
-        insert(&mut self.counters, name);
-    }
-
-    pub(super) fn call(&mut self, id: &str) {
-        insert(&mut self.calls, id);
+    pub(super) fn call(&mut self, id: &Arc<str>) {
+        self.calls.insert(Arc::clone(id));
     }
 
     pub(super) fn rules(&mut self, subject: &str) {
-        insert(&mut self.subjects, subject);
+        self.subjects.insert(subject.to_owned());
     }
 
     pub(super) fn ended(&mut self, id: &str, record: Option<&str>) {
@@ -64,10 +60,10 @@ impl Changed {
 impl Account {
     /// What has changed since the last time.
     pub fn changes(&mut self) -> Changes {
-        let Changed { counters, calls, subjects, ended } = std::mem::take(&mut self.changed);
+        let Changed { calls, subjects, ended } = std::mem::take(&mut self.changed);
         let mut changes = Changes { ended, ..Changes::default() };
-        for name in counters {
-            let counter = self.counters.get(&name);
+        for name in std::mem::take(&mut self.counters.changed) {
+            let counter = self.counters.by_name.get(&name);
             let name = format!("{COUNTER}{name}");
             match counter {
                 Some(Counter::Budget { .. }) => changes.binding.insert(name, counter.and_then(text)),
@@ -87,7 +83,7 @@ impl Account {
     pub fn records(&self) -> Vec<Record> {
         let record =
             |kind: &str, name: &str, text: Option<String>| Some(Record { name: format!("{kind}{name}"), text: text? });
-        let counters = self.counters.iter().filter(|(_, counter)| !matches!(counter, Counter::Open { .. }));
+        let counters = self.counters.by_name.iter().filter(|(_, counter)| !matches!(counter, Counter::Open { .. }));
         let counters = counters.filter_map(|(name, counter)| record(COUNTER, name, text(counter)));
         let calls = self.calls.iter().filter_map(|(id, call)| record(CALL, id, text(call)));
         let rules = self.rules.iter().filter_map(|(subject, rules)| record(RULES, subject, text(rules)));
@@ -108,9 +104,9 @@ impl Account {
 
     /// All of it, for comparison: without what is idle at `now`.
     pub fn view(&self, now: u64) -> Value {
-        let counters = self.counters.iter().filter(|(_, counter)| !counter.is_idle(now));
+        let counters = self.counters.by_name.iter().filter(|(_, counter)| !counter.is_idle(now));
         let counters: BTreeMap<_, _> = counters.map(|(name, counter)| (name, counter.view())).collect();
-        let calls = self.calls.iter().map(|(id, call)| (id, json!({"stage": call.stage, "due": call.due})));
+        let calls = self.calls.iter().map(|(id, call)| (&**id, json!({"stage": call.stage, "due": call.due})));
         let calls: BTreeMap<_, _> = calls.collect();
         json!({"rules": self.rules, "counters": counters, "calls": calls})
     }
@@ -119,10 +115,11 @@ impl Account {
         let Record { name, text } = record;
         if let Some(id) = name.strip_prefix(CALL) {
             let call: Call = serde_json::from_str(text).ok()?;
-            self.due.insert((call.due, id.to_owned()));
-            self.calls.insert(id.to_owned(), call);
+            let id: Arc<str> = id.into();
+            self.due.insert((call.due, Arc::clone(&id)));
+            self.calls.insert(id, call);
         } else if let Some(counter) = name.strip_prefix(COUNTER) {
-            self.counters.insert(counter.to_owned(), serde_json::from_str(text).ok()?);
+            self.counters.by_name.insert(counter.to_owned(), serde_json::from_str(text).ok()?);
         } else if let Some(subject) = name.strip_prefix(RULES) {
             self.rules.insert(subject.to_owned(), serde_json::from_str(text).ok()?);
         } else if name == SEEN {
@@ -137,17 +134,10 @@ impl Account {
     fn hold_again(&mut self) {
         for call in self.calls.values().filter(|call| call.stage == Stage::Open) {
             for Share { counter: name, reserved, hold, .. } in &call.shares {
-                let counter = self.counters.entry(name.clone()).or_insert_with(|| Counter::of(hold, 0));
+                let counter = self.counters.by_name.entry(name.clone()).or_insert_with(|| Counter::of(hold, 0));
                 counter.hold(hold, *reserved);
             }
         }
-    }
-}
-
-/// Without an allocation where it is there already.
-fn insert(names: &mut BTreeSet<String>, name: &str) {
-    if !names.contains(name) {
-        names.insert(name.to_owned());
     }
 }
 

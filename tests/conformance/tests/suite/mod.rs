@@ -8,6 +8,7 @@ mod chat;
 mod clients;
 mod credentials;
 mod dependencies;
+mod failover;
 mod faults;
 mod health;
 mod keys;
@@ -25,13 +26,14 @@ use conformance::Rig;
 
 /// What the stack under test is told beyond its defaults: short deadlines towards the provider and a long one towards the
 /// ledger (the machine is busy; what the short one does is checked on an edge of its own), limits that no other check
-/// meets, an origin, a word that must never be logged.
-pub const SETTINGS: [(&str, &str); 10] = [
+/// meets, no circuit breakers (checks of faults go on beside the others), an origin, a word that must never be logged.
+pub const SETTINGS: [(&str, &str); 11] = [
     ("ALLOWED_ORIGINS", "https://app.example.com"),
     ("LLM_HEADERS_TIMEOUT_MS", "1500"),
     ("LLM_FIRST_TOKEN_TIMEOUT_MS", "1500"),
     ("LLM_IDLE_TIMEOUT_MS", "1500"),
     ("LLM_ANSWER_TIMEOUT_MS", "1500"),
+    ("LLM_BREAKER_FAILURES", "0"),
     ("LLM_USER_REQUESTS_PER_HOUR", "1000000"),
     ("LLM_ORG_REQUESTS_PER_HOUR", "1000000"),
     ("LEDGER_DEADLINE_MS", "10000"),
@@ -53,6 +55,7 @@ pub fn checks() -> Vec<(String, Check)> {
         ("clients", clients::CHECKS),
         ("credentials", credentials::CHECKS),
         ("dependencies", dependencies::CHECKS),
+        ("failover", failover::CHECKS),
         ("faults", faults::CHECKS),
         ("health", health::CHECKS),
         ("keys", keys::CHECKS),

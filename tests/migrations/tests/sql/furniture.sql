@@ -24,8 +24,8 @@ insert into public.teams (org_id, name) values (':org', 'core');
 insert into public.team_members (team_id, org_id, user_id)
 select id, org_id, ':developer' from public.teams where org_id = ':org' and name = 'core';
 
-insert into public.user_sessions (user_id, family, digest, csrf_digest, tokens, expires_at)
-values (':owner', gen_random_uuid(), sha256('session'), sha256('csrf'), 'encrypted', now() + interval '1 day');
+insert into public.user_sessions (user_id, family, digest, tokens, expires_at)
+values (':owner', gen_random_uuid(), sha256('session'), 'encrypted', now() + interval '1 day');
 
 insert into public.integrations (org_id, kind, name, created_by) values (':org', 'github', 'code', ':owner');
 

@@ -118,7 +118,6 @@ fn nobody_changes_protected_columns(cluster: &Cluster) {
         "update public.roles set org_id = org_id",
         "update public.user_sessions set expires_at = now()",
         "select digest from public.user_sessions",
-        "select csrf_digest from public.user_sessions",
         "select tokens from public.user_sessions",
         "update public.api_keys set replaced_by = null",
         "update public.api_keys set allowed_cidrs = '{}'",

@@ -12,6 +12,7 @@ mod identity;
 mod invitations;
 mod isolation;
 mod ledger;
+mod locks;
 mod matrix;
 mod migrating;
 mod models;
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
         isolation::TESTS,
         ledger::TESTS,
         migrating::TESTS,
+        locks::TESTS,
         models::TESTS,
         organizations::TESTS,
         rate_limits::TESTS,

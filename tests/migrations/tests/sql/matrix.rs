@@ -75,8 +75,8 @@ pub const MATRIX: &[Row] = &[
     Row {
         table: "user_sessions",
         find: "user_id = ':owner'",
-        insert: "(user_id, family, digest, csrf_digest, tokens, expires_at) \
-                 values (':owner', gen_random_uuid(), sha256('new'), sha256('new'), 'new', now() + interval '1 day')",
+        insert: "(user_id, family, digest, tokens, expires_at) \
+                 values (':owner', gen_random_uuid(), sha256('new'), 'new', now() + interval '1 day')",
         update: "revoked_at = now()",
         outcomes: "yxyx 0x0x 0x0x 0x0x 0x0x xxxx yyyy",
     },

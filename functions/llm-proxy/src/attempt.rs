@@ -1,0 +1,255 @@
+//! One try to have a call answered by one route.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::{HeaderMap, Response, StatusCode};
+use platform::{Body, Context, Request, SendError, timeout};
+use problem::{Problem, kinds};
+use telemetry::{TRACEPARENT, TraceContext, X_REQUEST_ID};
+
+use crate::breakers::Fault;
+use crate::call::Call;
+use crate::chunk::Reading;
+use crate::completion_request::CompletionRequest;
+use crate::config::{Provider, Timeouts};
+use crate::relay::Relay;
+use crate::routing::Way;
+use crate::usage_event::Status;
+use crate::{answer_headers, refusal};
+
+const JSON: &str = "application/json";
+const EVENT_STREAM: &str = "text/event-stream";
+const LARGEST_ANSWER: usize = 32 * 1024 * 1024;
+const LARGEST_ERROR: usize = 64 * 1024;
+const ERROR_BODY_TIME: Duration = Duration::from_secs(5);
+
+/// What is asked, on whatever route.
+pub(crate) struct Question<'a> {
+    pub(crate) completion: &'a CompletionRequest,
+    pub(crate) trace: Option<&'a TraceContext>,
+    pub(crate) limits: Timeouts,
+}
+
+/// A try of which nothing has reached the caller.
+pub(crate) struct Failure {
+    /// What the caller is told if no other try follows.
+    pub(crate) answer: Result<platform::Response, Problem>,
+    /// For the accounts.
+    pub(crate) status: Status,
+    pub(crate) fault: Fault,
+    pub(crate) next: Next,
+}
+
+/// What may help after a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// Nothing: the request itself is wrong.
+    Nothing,
+    /// Another route.
+    Route,
+    /// The same route, not before this much time if the provider has said so; or another one.
+    Again(Option<Duration>),
+}
+
+impl Failure {
+    /// Nothing was sent.
+    pub(crate) fn unsent(problem: Problem) -> Self {
+        Self { answer: Err(problem), status: Status::UpstreamError, fault: Fault::Nobody, next: Next::Nothing }
+    }
+
+    fn route(status: Status, next: Next, problem: Problem) -> Self {
+        Self { answer: Err(problem), status, fault: Fault::Route, next }
+    }
+}
+
+/// Tries `way`; the call comes back with the failure. Dropping it cancels the provider's answer.
+pub(crate) async fn run(
+    question: &Question<'_>,
+    way: &Way<'_>,
+    call: Call,
+    context: &Context,
+) -> Result<platform::Response, Box<(Call, Failure)>> {
+    let (completion, limits) = (question.completion, question.limits);
+    let outbound = match outbound(question, way, &call, context) {
+        Ok(outbound) => outbound,
+        Err(problem) => return failed(call, Failure::route(Status::UpstreamError, Next::Route, problem)),
+    };
+    let head_limit = if completion.stream { limits.headers } else { limits.answer };
+    let response = match timeout(&*context.clock, head_limit, context.http.send(outbound)).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(error)) => {
+            tracing::warn!(%error, provider = way.provider.name, "the provider cannot be reached");
+            let next = if error.is_temporary() { Next::Again(None) } else { Next::Route };
+            return failed(call, Failure::route(Status::UpstreamError, next, unreachable(&error)));
+        }
+        Err(_) => return failed(call, Failure::route(Status::Timeout, Next::Route, late())),
+    };
+    if response.status() != StatusCode::OK {
+        let failure = refusal(response, way.provider, context).await;
+        return failed(call, failure);
+    }
+    let expected = if completion.stream { EVENT_STREAM } else { JSON };
+    if !has_media_type(response.headers(), expected) {
+        return failed(call, Failure::route(Status::UpstreamError, Next::Route, unreadable()));
+    }
+    if completion.stream {
+        stream(call, response, !completion.wants_usage, limits, context).await
+    } else {
+        whole(call, response, limits.answer, context).await
+    }
+}
+
+fn failed<T>(call: Call, failure: Failure) -> Result<T, Box<(Call, Failure)>> {
+    Err(Box::new((call, failure)))
+}
+
+/// Nothing of the caller's headers goes to a provider.
+fn outbound(question: &Question<'_>, way: &Way<'_>, call: &Call, context: &Context) -> Result<Request, Problem> {
+    let accept = if question.completion.stream { EVENT_STREAM } else { JSON };
+    let mut request = Request::new(Body::from(question.completion.body_for(&way.route.model)));
+    *request.method_mut() = http::Method::POST;
+    *request.uri_mut() = way.provider.completions.clone();
+    let headers = request.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
+    headers.insert(ACCEPT, HeaderValue::from_static(accept));
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    headers.insert(X_REQUEST_ID, call.request_id().header_value());
+    if way.provider.key.is_some() {
+        headers.insert(AUTHORIZATION, way.provider.authorization().ok_or(kinds::MISCONFIGURED)?);
+    }
+    if let Some(trace) = question.trace {
+        headers.insert(TRACEPARENT, trace.child(&*context.entropy).header_value());
+    }
+    Ok(request)
+}
+
+/// The provider's error: what the caller would be told, and what may help.
+async fn refusal(response: platform::Response, provider: &Provider, context: &Context) -> Failure {
+    let (parts, body) = response.into_parts();
+    let body = timeout(&*context.clock, ERROR_BODY_TIME, body.read(LARGEST_ERROR)).await;
+    let body = body.ok().and_then(Result::ok).unwrap_or_default();
+    tracing::warn!(provider = provider.name, status = parts.status.as_u16(), "the provider refused a call");
+    let after = retry_after(&parts.headers);
+    let (fault, next) = match parts.status.as_u16() {
+        429 => (Fault::Nobody, Next::Again(after)),
+        408 | 409 => (Fault::Route, Next::Again(after)),
+        403 if provider.name == "together" => (Fault::Nobody, Next::Nothing), // a context that is too long
+        401..=403 => (Fault::Credential, Next::Route),
+        404 => (Fault::Route, Next::Route), // the provider does not have the route's model
+        400..=499 => (Fault::Nobody, Next::Nothing),
+        _ => (Fault::Route, Next::Again(after)),
+    };
+    let answer = refusal::answer(parts.status, &parts.headers, &body, provider);
+    Failure { answer, status: Status::UpstreamError, fault, next }
+}
+
+/// `retry-after-ms` or `Retry-After` in seconds. A date is left to the caller.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<u64>().ok();
+    number("retry-after-ms")
+        .map(Duration::from_millis)
+        .or_else(|| number(RETRY_AFTER.as_str()).map(Duration::from_secs))
+}
+
+async fn stream(
+    call: Call,
+    response: platform::Response,
+    hides_usage: bool,
+    limits: Timeouts,
+    context: &Context,
+) -> Result<platform::Response, Box<(Call, Failure)>> {
+    let (parts, body) = response.into_parts();
+    let mut relay = Relay::new(body.into_stream(), call, hides_usage, limits, Arc::clone(&context.clock));
+    if let Err(ending) = relay.begin().await {
+        // Nothing has reached the caller, so nothing was truncated.
+        let failure = if ending.status() == Status::Timeout {
+            Failure::route(Status::Timeout, Next::Route, late())
+        } else {
+            let problem = ending.problem(&limits).unwrap_or_else(unreadable);
+            Failure::route(Status::UpstreamError, Next::Again(None), problem)
+        };
+        return failed(relay.into_call(), failure);
+    }
+    let mut headers = HeaderMap::new();
+    answer_headers::copy(&parts.headers, &mut headers);
+    answer_headers::describe(relay.call(), &mut headers);
+    headers.insert(
+        CONTENT_TYPE,
+        parts.headers.get(CONTENT_TYPE).cloned().unwrap_or(HeaderValue::from_static(EVENT_STREAM)),
+    );
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store, no-transform"));
+    Ok(respond(headers, Body::from_stream(relay)))
+}
+
+async fn whole(
+    mut call: Call,
+    response: platform::Response,
+    limit: Duration,
+    context: &Context,
+) -> Result<platform::Response, Box<(Call, Failure)>> {
+    let (parts, body) = response.into_parts();
+    let spent = context.clock.now().duration_since(call.tried_at());
+    let bytes = match timeout(&*context.clock, limit.saturating_sub(spent), body.read(LARGEST_ANSWER)).await {
+        Ok(Ok(bytes)) => bytes,
+        Ok(Err(error)) => {
+            tracing::warn!(%error, provider = call.provider(), "the provider's answer cannot be read");
+            return failed(call, Failure::route(Status::UpstreamError, Next::Again(None), unreadable()));
+        }
+        Err(_) => return failed(call, Failure::route(Status::Timeout, Next::Route, late())),
+    };
+    if !observe(&mut call, &bytes, context) {
+        return failed(call, Failure::route(Status::UpstreamError, Next::Again(None), unreadable()));
+    }
+    call.http_status = Some(200);
+    let mut headers = HeaderMap::new();
+    answer_headers::copy(&parts.headers, &mut headers);
+    answer_headers::describe(&call, &mut headers);
+    if let Some(cost) = call.dollars().and_then(|dollars| HeaderValue::try_from(dollars).ok()) {
+        headers.insert("x-qlp-cost-usd", cost);
+    }
+    headers.insert(CONTENT_TYPE, parts.headers.get(CONTENT_TYPE).cloned().unwrap_or(HeaderValue::from_static(JSON)));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    call.settle(Status::Success);
+    Ok(respond(headers, bytes.into()))
+}
+
+/// Takes note of a whole answer. `false` if it is none.
+fn observe(call: &mut Call, bytes: &Bytes, context: &Context) -> bool {
+    match Reading::of(bytes) {
+        Reading::Chunk(answer) if answer.error().is_none() && answer.choices.is_some() => {
+            call.seen.see(&answer, context.clock.now());
+            true
+        }
+        _ => false,
+    }
+}
+
+fn respond(headers: HeaderMap, body: Body) -> platform::Response {
+    let mut response = Response::new(body);
+    *response.headers_mut() = headers;
+    response
+}
+
+fn has_media_type(headers: &HeaderMap, expected: &str) -> bool {
+    let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    value.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(expected)
+}
+
+fn unreachable(error: &SendError) -> Problem {
+    if error.is_temporary() {
+        Problem::new(kinds::UPSTREAM_UNAVAILABLE).detail("The provider cannot be reached at present.")
+    } else {
+        Problem::new(kinds::UPSTREAM_FAILED).detail("The provider of this model cannot be used at present.")
+    }
+}
+
+fn late() -> Problem {
+    Problem::new(kinds::UPSTREAM_TIMEOUT).detail("The provider did not answer in time.")
+}
+
+fn unreadable() -> Problem {
+    Problem::new(kinds::UPSTREAM_FAILED).detail("The provider's answer cannot be read.")
+}
