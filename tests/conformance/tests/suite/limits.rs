@@ -85,7 +85,7 @@ fn a_thousand_streams_at_the_edge_of_a_budget_overspend_nothing(rig: &Rig) {
             at_once.wait();
             let stream = EventStream::post(url, PATH, token, &slow_stream(name));
             assert!([200, 429].contains(&stream.status), "{}", stream.head);
-            let (id, stays) = (stream.request_id(), number % 2 == 0);
+            let (id, stays) = (stream.request_id(), number.is_multiple_of(2));
             if stream.status == 429 {
                 return None;
             }
