@@ -249,8 +249,13 @@ proptest! {
             prop_assert_eq!(read.next_due(), account.next_due());
             prop_assert_eq!(read.apply(now, &Operation::Expire), account.apply(now, &Operation::Expire));
         }
-        let records = account.records();
-        prop_assert_eq!(records.iter().map(|record| (record.name.clone(), record.text.clone())).collect::<BTreeMap<_, _>>(), kept);
+        let now = sequence(seed, 150).last().map_or(0, |(now, _)| *now);
+        let (mut whole, unread) = Account::load(account.records());
+        prop_assert!(unread.is_empty());
+        prop_assert_eq!((whole.view(now), whole.next_due()), (account.view(now), account.next_due()));
+        for (later, operation) in sequence(!seed, 20) {
+            prop_assert_eq!(whole.apply(later, &operation), account.apply(later, &operation));
+        }
     }
 
     #[test]
