@@ -94,7 +94,8 @@ async fn turn(clients: &[Arc<Client>], work: Work, accounts: usize, time: Durati
     static NUMBER: AtomicUsize = AtomicUsize::new(0);
     let end = Instant::now() + time;
     let mut connections = JoinSet::new();
-    for client in clients.iter().cloned() {
+    for client in clients {
+        let client = Arc::clone(client);
         connections.spawn(async move {
             let apply = client.prepare(APPLY).await.map_err(text)?;
             let mut calls = 0;
