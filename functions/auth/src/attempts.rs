@@ -2,7 +2,7 @@ use audit::account_digest;
 use http::header::RETRY_AFTER;
 use platform::{ClientAddress, Context};
 use problem::{Problem, kinds};
-use quota::{Decision, Policy, Take};
+use quota::{Decision, Policy, Take, shard};
 
 /// How many attempts in how many seconds. All of a list hold together: at first the shortest decides, and whoever goes
 /// on waits for a longer one, so that the wait grows with the guessing.
@@ -20,6 +20,8 @@ const PER_NETWORK: Limits = &[
     ("sign-in-network-hour", 300, HOUR),
     ("sign-in-network-day", 1000, DAY),
 ];
+/// How many hexadecimal digits of an account's digest name its counters: 128 bits tell accounts apart.
+const DIGEST: usize = 32;
 const HOUR: u64 = 60 * 60;
 const DAY: u64 = 24 * HOUR;
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
@@ -31,20 +33,20 @@ const NANOS_PER_SECOND: u64 = 1_000_000_000;
 pub async fn count(context: &Context, account: &str, address: Option<ClientAddress>) -> Result<(), Problem> {
     let network = address.map(|address| address.network());
     if let Some(network) = &network {
-        take(context, &format!("address:{network}"), takes(PER_NETWORK, None).collect()).await?;
+        take(context, &shard("address", network), takes(PER_NETWORK, network).collect()).await?;
     }
     // In one place, so that both are taken or none.
-    let from = network.as_deref().unwrap_or("unknown");
-    let of_account = takes(PER_ACCOUNT, None).chain(takes(PER_ACCOUNT_AND_NETWORK, Some(from)));
-    take(context, &format!("account:{}", account_digest(account)), of_account.collect()).await
+    let account: String = account_digest(account).chars().take(DIGEST).collect();
+    let from = format!("{account}:{}", network.as_deref().unwrap_or("unknown"));
+    let of_account = takes(PER_ACCOUNT, &account).chain(takes(PER_ACCOUNT_AND_NETWORK, &from));
+    take(context, &shard("account", &account), of_account.collect()).await
 }
 
-/// One of each; within a shard each network has counters of its own.
-fn takes(limits: Limits, network: Option<&str>) -> impl Iterator<Item = Take> {
+/// One of each; within a shard everybody has counters of their own.
+fn takes(limits: Limits, whose: &str) -> impl Iterator<Item = Take> {
     limits.iter().map(move |&(name, limit, window_seconds)| {
         let policy = Policy { name: name.into(), limit, window_seconds };
-        let subject = network.map_or_else(|| name.to_owned(), |network| format!("{name}:{network}"));
-        Take { subject, policy, quantity: 1 }
+        Take { subject: format!("{name}:{whose}"), policy, quantity: 1 }
     })
 }
 

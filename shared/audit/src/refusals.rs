@@ -62,9 +62,13 @@ impl Kind {
         Policy { name: name.into(), limit: u64::from(self.per_minute()), window_seconds: 60 }
     }
 
-    /// The ledger's counter within the network's.
+    /// The ledger's counter within the shard that the network is counted in.
     fn subject(&self) -> String {
-        self.reason.map_or_else(|| "audit-refusals".into(), |reason| format!("audit-nameless:{reason:?}"))
+        let network = &self.network;
+        self.reason.map_or_else(
+            || format!("audit-refusals:{network}"),
+            |reason| format!("audit-nameless:{reason:?}:{network}"),
+        )
     }
 }
 
@@ -92,7 +96,7 @@ impl Refusals {
     /// and the `unrecorded` before it are told with a later one.
     pub(crate) async fn take(&self, kind: &Kind, unrecorded: u64, context: &Context) -> bool {
         let wish = Take { subject: kind.subject(), policy: kind.policy(), quantity: 1 };
-        let taken = context.ledger.take(&format!("address:{}", kind.network), &[wish]).await;
+        let taken = context.ledger.take(&quota::shard("address", &kind.network), &[wish]).await;
         let is_allowed = taken.is_ok_and(|decision| decision.allowed);
         if !is_allowed && let Some(seen) = self.minute().seen.get_mut(kind) {
             seen.unrecorded += unrecorded + 1;

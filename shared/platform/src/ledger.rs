@@ -10,7 +10,8 @@ use crate::StoreError;
 /// that one caller at a time changes: a Durable Object on Cloudflare, a mutex natively, a locked row in Postgres on Spin.
 #[async_trait]
 pub trait Ledger: Send + Sync {
-    /// Takes from every policy in `takes`, or from none. `shard` names the state: one organization, account or address.
+    /// Takes from every policy in `takes`, or from none. `shard` names the state, in which [`quota::shard`] puts
+    /// many subjects.
     async fn take(&self, shard: &str, takes: &[Take]) -> Result<Decision, StoreError>;
 
     /// Applies `operations` to an account, in their order, each by itself; there is one outcome for each. What they

@@ -9,10 +9,14 @@
 pub mod account;
 #[cfg(feature = "samples")]
 pub mod samples;
+mod shard;
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
+
+pub use shard::shard;
 
 /// `limit` per `window`, all of which may come as one burst.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,11 +63,18 @@ pub struct Standing {
 }
 
 /// The counters of one shard: per subject the theoretical arrival time, in nanoseconds since the epoch.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct State {
     arrivals: BTreeMap<String, u64>,
+    /// None of them is idle before: a shard that is full is not searched at every take.
+    #[serde(skip)]
+    first_idle: u64,
 }
 
+/// How many counters one shard holds, so that its state stays below 2 MiB as JSON while subjects have at most 150 bytes.
+const MOST_COUNTERS: usize = 10_000;
+/// Stands before a policy's name in the name of the counter that subjects share for whom there is no room.
+const OVERFLOW: &str = "overflow ";
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
 
 impl Decision {
@@ -76,17 +87,26 @@ impl Decision {
 impl State {
     /// Takes all of `takes` at `now` (nanoseconds since the epoch), or none of them.
     ///
-    /// A clock that steps back grants nothing: arrivals only move forward.
+    /// A clock that steps back grants nothing: arrivals only move forward. When 10,000 counters are in use, subjects that have
+    /// none share one per policy: whoever comes under ever new names is limited as one, and with them whoever else is new.
     pub fn take(&mut self, now: u64, takes: &[Take]) -> Decision {
-        let arrivals: Vec<_> = takes.iter().map(|take| self.arrival_after(now, take)).collect();
+        self.take_within(MOST_COUNTERS, now, takes)
+    }
+
+    /// The same with room for `most` counters, besides the shared ones.
+    pub fn take_within(&mut self, most: usize, now: u64, takes: &[Take]) -> Decision {
+        self.sweep(now);
+        let counters = self.counters(most, takes);
+        let each = || takes.iter().zip(&counters);
+        let arrivals: Vec<_> = each().map(|(take, counter)| self.arrival_after(now, counter, take)).collect();
         let allowed = arrivals.iter().all(Option::is_some);
         if allowed {
-            self.arrivals.retain(|_, arrival| *arrival > now);
-            for (take, arrival) in takes.iter().zip(arrivals) {
-                self.arrivals.insert(take.subject.clone(), arrival.unwrap_or(now));
+            for (counter, arrival) in counters.iter().zip(arrivals.into_iter().flatten()) {
+                self.arrivals.insert(counter.to_string(), arrival);
+                self.first_idle = self.first_idle.min(arrival);
             }
         }
-        Decision { allowed, standings: takes.iter().map(|take| self.standing(now, take)).collect() }
+        Decision { allowed, standings: each().map(|(take, counter)| self.standing(now, counter, take)).collect() }
     }
 
     /// Whether no counter is in use at `now`, so that the state need not be kept.
@@ -94,20 +114,46 @@ impl State {
         self.arrivals.values().all(|arrival| *arrival <= now)
     }
 
+    /// Drops the counters that are not in use.
+    fn sweep(&mut self, now: u64) {
+        if self.first_idle <= now {
+            self.arrivals.retain(|_, arrival| *arrival > now);
+            self.first_idle = self.arrivals.values().copied().min().unwrap_or(u64::MAX);
+        }
+    }
+
+    /// The counter of each take: the subject's own if it is in use or there is room for it.
+    fn counters<'t>(&self, most: usize, takes: &'t [Take]) -> Vec<Cow<'t, str>> {
+        let room = most.saturating_sub(self.arrivals.len());
+        let mut new = BTreeSet::new();
+        let counter = |take: &'t Take| {
+            let subject = take.subject.as_str();
+            let has_one = self.arrivals.contains_key(subject) || new.contains(subject);
+            if !has_one && new.len() >= room {
+                return Cow::Owned(format!("{OVERFLOW}{}", take.policy.name));
+            }
+            if !has_one {
+                new.insert(subject);
+            }
+            Cow::Borrowed(subject)
+        };
+        takes.iter().map(counter).collect()
+    }
+
     /// The arrival time if `take` passes at `now`.
-    fn arrival_after(&self, now: u64, take: &Take) -> Option<u64> {
+    fn arrival_after(&self, now: u64, counter: &str, take: &Take) -> Option<u64> {
         let interval = interval(&take.policy);
-        let arrival = self.arrival(now, take).checked_add(interval.checked_mul(take.quantity)?)?;
+        let arrival = self.arrival(now, counter).checked_add(interval.checked_mul(take.quantity)?)?;
         (arrival - now <= burst(&take.policy)).then_some(arrival)
     }
 
-    fn arrival(&self, now: u64, take: &Take) -> u64 {
-        self.arrivals.get(&take.subject).copied().unwrap_or(0).max(now)
+    fn arrival(&self, now: u64, counter: &str) -> u64 {
+        self.arrivals.get(counter).copied().unwrap_or(0).max(now)
     }
 
-    fn standing(&self, now: u64, take: &Take) -> Standing {
+    fn standing(&self, now: u64, counter: &str, take: &Take) -> Standing {
         let (interval, burst) = (interval(&take.policy), burst(&take.policy));
-        let reset_after = self.arrival(now, take) - now;
+        let reset_after = self.arrival(now, counter) - now;
         let needed = interval.saturating_mul(take.quantity);
         Standing {
             remaining: burst.saturating_sub(reset_after) / interval,
@@ -184,7 +230,74 @@ mod tests {
         assert!(!state.take(5_000 * SECOND, &[take("a", 5, 10, 1)]).allowed);
     }
 
+    #[test]
+    fn a_million_subjects_stay_within_bounds_and_are_limited_as_one() {
+        let mut state = State::default();
+        let mut passed = 0;
+        for number in 0..1_000_000u64 {
+            let now = SECOND + number;
+            passed += u64::from(state.take(now, &[take(&format!("{number:x}"), 5, 3600, 1)]).allowed);
+            if number % 100_000 == 0 {
+                assert!(state.arrivals.len() <= MOST_COUNTERS + 1);
+            }
+        }
+        assert_eq!(passed, u64::try_from(MOST_COUNTERS).unwrap() + 5, "each of the first, and five of all others");
+        assert!(serde_json::to_string(&state).unwrap().len() < 2 << 20);
+        let known = &[take("1", 5, 3600, 1)];
+        assert!(state.take(2 * SECOND, known).allowed, "whoever was there before goes on");
+        assert!(state.take(3_700 * SECOND, &[take("late", 5, 3600, 1)]).allowed, "idle ones make room");
+        assert_eq!(state.arrivals.len(), 1);
+    }
+
+    #[test]
+    fn a_full_shard_stays_below_what_a_host_stores_in_one_piece() {
+        let mut state = State::default();
+        let longest = |number| format!("{number:x>150}");
+        for number in 0..20_000 {
+            state.take(1_700_000_000 * SECOND, &[take(&longest(number), 5, 86_400, 1)]);
+        }
+        assert!(serde_json::to_string(&state).unwrap().len() < 2 << 20);
+    }
+
+    #[test]
+    fn each_policy_has_an_overflow_of_its_own() {
+        let mut state = State::default();
+        let with = |subject: &str, policy: &str| {
+            let mut take = take(subject, 1, 60, 1);
+            take.policy.name = policy.into();
+            take
+        };
+        let mut passes = |takes: &[Take]| state.take_within(2, SECOND, takes).allowed;
+        assert!(passes(&[with("a", "one"), with("b", "two")]));
+        assert!(passes(&[with("c", "one")]) && !passes(&[with("d", "one")]));
+        assert!(!passes(&[with("e", "one"), with("f", "two")]), "all or none");
+        assert!(passes(&[with("f", "two")]));
+        assert!(!passes(&[with("a", "one")]), "its own counter");
+    }
+
     proptest! {
+        #[test]
+        fn whatever_comes_there_are_no_more_counters_than_there_is_room_for(
+            most in 0usize..5,
+            steps in prop::collection::vec((0u64..20 * SECOND, prop::collection::vec(("[a-h]", 0usize..3), 0..4)), 1..60),
+        ) {
+            let (mut state, mut now) = (State::default(), SECOND);
+            for (wait, takes) in steps {
+                now += wait;
+                let takes: Vec<_> = takes.iter().map(|(subject, policy)| {
+                    let mut take = take(subject, 2, 10, 1);
+                    take.policy.name = policy.to_string();
+                    take
+                }).collect();
+                let decision = state.take_within(most, now, &takes);
+                let own = state.arrivals.keys().filter(|name| !name.starts_with(OVERFLOW)).count();
+                prop_assert!(own <= most && state.arrivals.len() <= most + 3);
+                if let (false, Some(retry)) = (decision.allowed, decision.retry_after()) {
+                    prop_assert!(state.clone().take_within(most, now + retry, &takes).allowed);
+                }
+            }
+        }
+
         #[test]
         fn waiting_exactly_as_told_gets_through(limit in 1u64..50, window in 1u64..4000, steps in prop::collection::vec((0u64..5 * SECOND, 1u64..5), 1..100)) {
             let (mut state, mut now) = (State::default(), SECOND);

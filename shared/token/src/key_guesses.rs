@@ -2,7 +2,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use platform::{ClientAddress, Context};
-use quota::{Policy, Take};
+use quota::{Policy, Take, shard};
 
 use crate::Refusal;
 use crate::api_key::ApiKey;
@@ -36,21 +36,22 @@ impl KeyGuesses {
     ) -> Result<(), Refusal> {
         let now = context.clock.now();
         let blocked = self.blocked();
-        let until = shards(key, address).into_iter().filter_map(|(shard, _)| blocked.get(&shard, now).copied()).max();
+        let until =
+            guesses(key, address).into_iter().filter_map(|guess| blocked.get(&guess.subject, now).copied()).max();
         until.map_or(Ok(()), |until| Err(Refusal::TooManyAttempts { retry_after: since(now, until) }))
     }
 
     /// Counts a key that does not exist. When it cannot be counted it is refused like any other.
     pub(crate) async fn count(&self, key: &ApiKey<'_>, address: Option<ClientAddress>, context: &Context) {
-        for (shard, (name, limit)) in shards(key, address) {
+        for Guess { shard, subject, limit: (name, limit) } in guesses(key, address) {
             let policy = Policy { name: name.into(), limit, window_seconds: WINDOW_SECONDS };
-            let take = Take { subject: name.into(), policy, quantity: 1 };
+            let take = Take { subject: subject.clone(), policy, quantity: 1 };
             match context.ledger.take(&shard, &[take]).await {
                 Ok(decision) if decision.allowed => (),
                 Ok(decision) => {
                     let wait = Duration::from_nanos(decision.retry_after().unwrap_or(0));
                     let now = context.clock.now();
-                    self.blocked().insert(shard, later(now, wait), now, later(now, wait));
+                    self.blocked().insert(subject, later(now, wait), now, later(now, wait));
                 }
                 Err(error) => tracing::warn!(%error, "an unknown API key could not be counted"),
             }
@@ -62,9 +63,19 @@ impl KeyGuesses {
     }
 }
 
-/// What is counted, each in a place of its own.
-fn shards(key: &ApiKey<'_>, address: Option<ClientAddress>) -> Vec<(String, (&'static str, u64))> {
-    let prefix = (format!("key-prefix:{}", key.display_prefix()), PER_PREFIX);
-    let network = address.map(|address| (format!("address:{}", address.network()), PER_NETWORK));
-    network.into_iter().chain([prefix]).collect()
+/// What is counted, where, and by which limit.
+struct Guess {
+    shard: String,
+    subject: String,
+    limit: (&'static str, u64),
+}
+
+fn guesses(key: &ApiKey<'_>, address: Option<ClientAddress>) -> Vec<Guess> {
+    let guess = |kind: &str, whose: &str, limit: (&'static str, u64)| Guess {
+        shard: shard(kind, whose),
+        subject: format!("{}:{whose}", limit.0),
+        limit,
+    };
+    let network = address.map(|address| guess("address", &address.network(), PER_NETWORK));
+    network.into_iter().chain([guess("key-prefix", key.display_prefix(), PER_PREFIX)]).collect()
 }

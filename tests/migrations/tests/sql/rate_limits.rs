@@ -23,9 +23,16 @@ pub const TESTS: &[Test] = &[
 ];
 
 /// What the database decides at `now`: the decision, and the arrivals afterwards.
-fn decide(transaction: &mut Transaction<'_>, arrivals: &Value, now: u64, takes: &Value) -> (Value, Value) {
-    let call = "select private.decide_limits($1, $2::text::numeric, $3)";
-    let mut decided: Value = transaction.query_one(call, &[arrivals, &now.to_string(), takes]).unwrap().get(0);
+fn decide(
+    transaction: &mut Transaction<'_>,
+    arrivals: &Value,
+    now: u64,
+    takes: &Value,
+    most: Option<usize>,
+) -> (Value, Value) {
+    let most = most.map_or_else(String::new, |most| format!(", {most}"));
+    let call = format!("select private.decide_limits($1, $2::text::numeric, $3{most})");
+    let mut decided: Value = transaction.query_one(&call, &[arrivals, &now.to_string(), takes]).unwrap().get(0);
     let arrivals = decided.as_object_mut().unwrap().remove("arrivals").unwrap();
     (decided, arrivals)
 }
@@ -36,9 +43,10 @@ fn vectors(cluster: &Cluster) {
         become_(transaction, As::Service);
         for case in cases.as_array().unwrap() {
             let mut arrivals = json!({});
+            let most = case["most"].as_u64().map(|most| usize::try_from(most).unwrap());
             for (number, step) in case["steps"].as_array().unwrap().iter().enumerate() {
                 let now = step["now"].as_u64().unwrap();
-                let (decision, after) = decide(transaction, &arrivals, now, &step["takes"]);
+                let (decision, after) = decide(transaction, &arrivals, now, &step["takes"], most);
                 assert_eq!(decision, step["decision"], "{}, step {number}", case["name"]);
                 assert_eq!(after, step["arrivals"], "{}, step {number}", case["name"]);
                 arrivals = after;
@@ -51,22 +59,28 @@ fn random_sequences(cluster: &Cluster) {
     // Mostly numbers as they occur, so that takes are refused as often as not; sometimes absurd ones.
     let number = |usual: std::ops::Range<u64>| prop_oneof![9 => usual, 1 => any::<u64>()];
     let take =
-        ("[a-c]", number(0..20), number(0..30), number(0..8)).prop_map(|(subject, limit, window_seconds, quantity)| {
-            Take { subject, policy: Policy { name: "test".into(), limit, window_seconds }, quantity }
+        ("[a-e]", number(0..20), number(0..30), number(0..8)).prop_map(|(subject, limit, window_seconds, quantity)| {
+            let name = if quantity % 2 == 0 { "even" } else { "odd" };
+            Take { subject, policy: Policy { name: name.into(), limit, window_seconds }, quantity }
         });
     let step = (0u64..5_000_000_000, prop::collection::vec(take, 0..4));
-    let sequences = (number(1_700_000_000_000_000_000..1_900_000_000_000_000_000), prop::collection::vec(step, 1..20));
+    let begin = number(1_700_000_000_000_000_000..1_900_000_000_000_000_000);
+    let sequences = (begin, prop::option::of(0..4usize), prop::collection::vec(step, 1..20));
     cluster.transaction(|transaction| {
         become_(transaction, As::Service);
         let transaction = std::cell::RefCell::new(transaction);
         let mut runner = TestRunner::new(Config { cases: 200, failure_persistence: None, ..Config::default() });
-        let outcome = runner.run(&sequences, |(begin, steps)| {
+        let outcome = runner.run(&sequences, |(begin, most, steps)| {
             let (mut state, mut arrivals, mut now) = (State::default(), json!({}), begin);
             for (later, takes) in steps {
                 now = now.saturating_add(later);
-                let expected = serde_json::to_value(state.take(now, &takes)).unwrap();
+                let expected = match most {
+                    Some(most) => state.take_within(most, now, &takes),
+                    None => state.take(now, &takes),
+                };
+                let expected = serde_json::to_value(expected).unwrap();
                 let takes = serde_json::to_value(&takes).unwrap();
-                let (decision, after) = decide(&mut transaction.borrow_mut(), &arrivals, now, &takes);
+                let (decision, after) = decide(&mut transaction.borrow_mut(), &arrivals, now, &takes, most);
                 prop_assert_eq!(decision, expected);
                 prop_assert_eq!(json!({"arrivals": &after}), serde_json::to_value(&state).unwrap());
                 arrivals = after;
