@@ -36,6 +36,8 @@ pub struct Account {
     /// When each call is due: to expire, or to be forgotten.
     due: BTreeSet<(u64, Arc<str>)>,
     changed: Changed,
+    /// Whether the version of its form is kept.
+    is_versioned: bool,
 }
 
 /// A call, or a correction, that is remembered.

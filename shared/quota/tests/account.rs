@@ -217,7 +217,7 @@ fn a_million_random_subjects_stay_bounded() {
 /// What a store has kept of an account.
 fn keep(kept: &mut BTreeMap<String, String>, account: &mut Account) {
     let changes = account.changes();
-    for (name, text) in changes.binding.into_iter().chain(changes.fleeting) {
+    for (name, text) in changes.binding.into_iter().chain(account.fleeting_changes()) {
         match text {
             Some(text) => kept.insert(name, text),
             None => kept.remove(&name),
