@@ -17,7 +17,7 @@ pub async fn show(function: &RateLimit, caller: &Caller, context: &Context) -> R
     let member = Member::from(&*caller.principal);
     let subjects = member.subjects(&function.limits);
     let in_force = in_force::look(function, &member.account(), subjects, context).await?;
-    let mut response = answer(&json!({"limits": shown::show(&in_force)}))?;
+    let mut response = answer(&json!({"data": shown::show(&in_force)}))?;
     limits::describe(&in_force.standings, response.headers_mut());
     Ok(response)
 }

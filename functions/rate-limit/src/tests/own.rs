@@ -20,7 +20,7 @@ fn everybody_sees_their_own_limits_with_what_is_left() {
         json!({"subject": subject, "name": subject, "unit": "requests", "window": {"seconds": 3600}, "limit": limit,
             "remaining": limit - 1, "resets_in_seconds": resets, "source": "default"})
     };
-    assert_eq!(answer.body, json!({"limits": [expected("user", 100, 36), expected("org", 1000, 4)]}));
+    assert_eq!(answer.body, json!({"data": [expected("user", 100, 36), expected("org", 1000, 4)]}));
     assert_eq!(answer.headers["cache-control"], "no-store");
     let again = scene.get(&user(DEVELOPER), "/v1/limits");
     assert_eq!(again.body, answer.body, "to look takes nothing");
@@ -50,7 +50,7 @@ fn the_fields_are_structured_fields_and_say_the_same() {
     };
     let policies = items("ratelimit-policy");
     let limits = items("ratelimit");
-    let told = answer.body["limits"].as_array().unwrap();
+    let told = answer.body["data"].as_array().unwrap();
     assert_eq!((policies.len(), limits.len(), told.len()), (4, 4, 4));
     for ((policy, limit), told) in policies.iter().zip(&limits).zip(told) {
         assert_eq!((&policy.0, &limit.0), (&told["name"].as_str().unwrap().to_owned(), &policy.0));
@@ -65,7 +65,7 @@ fn what_an_organization_has_set_is_told_as_such() {
     let scene = Scene::new();
     let path = format!("/v1/limits/user:{DEVELOPER}");
     assert_eq!(scene.put(&user(ADMIN), &path, &requests(60, 5)).status, 200);
-    let limits = scene.get(&user(DEVELOPER), "/v1/limits").body["limits"].clone();
+    let limits = scene.get(&user(DEVELOPER), "/v1/limits").body["data"].clone();
     assert_eq!((&limits[0]["limit"], &limits[0]["source"]), (&json!(5), &json!("override")));
     assert_eq!((&limits[0]["window"], &limits[1]["source"]), (&json!({"seconds": 60}), &json!("default")));
 }
@@ -74,10 +74,10 @@ fn what_an_organization_has_set_is_told_as_such() {
 fn who_has_no_organization_has_limits_too_and_a_better_tier_has_higher_ones() {
     let scene = Scene::new();
     let alone = with(DEVELOPER, "app_metadata", json!({"org_id": null, "roles": [], "tier": "T1"}));
-    let limits = scene.get(&alone, "/v1/limits").body["limits"].clone();
+    let limits = scene.get(&alone, "/v1/limits").body["data"].clone();
     assert_eq!((limits.as_array().unwrap().len(), &limits[0]["subject"]), (1, &json!("user")));
     let better = with(DEVELOPER, "app_metadata", json!({"org_id": ORG, "roles": ["viewer"], "tier": "T2"}));
-    assert_eq!(scene.get(&better, "/v1/limits").body["limits"][0]["limit"], 1000);
+    assert_eq!(scene.get(&better, "/v1/limits").body["data"][0]["limit"], 1000);
 }
 
 #[test]

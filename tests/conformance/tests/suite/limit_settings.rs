@@ -33,7 +33,7 @@ fn an_admin_lowers_and_raises_a_limit_and_it_holds_at_once(rig: &Rig) {
     let user = person(rig);
     let subject = format!("user:{}", user.id);
     let before = user.client.get("/v1/limits").expect(200).json();
-    assert_eq!((&before["limits"][0]["limit"], &before["limits"][0]["source"]), (&json!(1_000_000), &json!("default")));
+    assert_eq!((&before["data"][0]["limit"], &before["data"][0]["source"]), (&json!(1_000_000), &json!("default")));
     let set = put(&user.client, &subject, &hourly(2)).expect(200).json();
     assert_eq!((&set["limits"][0]["remaining"], &set["limits"][0]["source"]), (&json!(2), &json!("override")), "{set}");
     for _ in 0..2 {
@@ -46,7 +46,7 @@ fn an_admin_lowers_and_raises_a_limit_and_it_holds_at_once(rig: &Rig) {
     assert!((1700..=1800).contains(&seconds), "{seconds}");
     assert!(refused.header("ratelimit").starts_with(&format!("\"user\";r=0;t={seconds}, ")));
     let own = user.client.get("/v1/limits").expect(200);
-    assert_eq!((own.json()["limits"][0]["remaining"].as_u64(), own.header("cache-control")), (Some(0), "no-store"));
+    assert_eq!((own.json()["data"][0]["remaining"].as_u64(), own.header("cache-control")), (Some(0), "no-store"));
     put(&user.client, &subject, &hourly(100)).expect(200);
     call(&user.client, "lowered").expect(200);
     delete(&user.client, &format!("/v1/limits/{subject}")).expect(204);
@@ -61,7 +61,7 @@ fn a_key_has_limits_of_its_own_and_everybody_sees_their_own(rig: &Rig) {
     put(&user.client, &format!("key:{}", key["id"].as_str().unwrap()), &hourly(1)).expect(200);
     put(&user.client, "org", &json!([{"unit": "tokens", "window": "day", "limit": 1_000_000}])).expect(200);
     let names = |client: &Client| -> Vec<String> {
-        let limits = client.get("/v1/limits").expect(200).json()["limits"].as_array().unwrap().clone();
+        let limits = client.get("/v1/limits").expect(200).json()["data"].as_array().unwrap().clone();
         limits.iter().map(|limit| limit["name"].as_str().unwrap().to_owned()).collect()
     };
     assert_eq!(names(&by_key), ["key", "user", "org-tokens-day", "org"]);
@@ -85,10 +85,10 @@ fn members_who_are_no_admins_and_strangers_set_no_limits(rig: &Rig) {
     let refused = put(&developer.client, "org", &hourly(9)).expect_problem(403, "permission-denied");
     assert!(refused["detail"].as_str().unwrap().contains("limits:write"), "{refused}");
     developer.client.get("/v1/limits/org").expect_problem(403, "permission-denied");
-    assert_eq!(developer.client.get("/v1/limits").expect(200).json()["limits"][0]["limit"], 7);
+    assert_eq!(developer.client.get("/v1/limits").expect(200).json()["data"][0]["limit"], 7);
     put(&owner.client, &format!("user:{}", stranger.id), &hourly(1)).expect_problem(404, "not-found");
     owner.client.get(&format!("/v1/limits/user:{}", stranger.id)).expect_problem(404, "not-found");
-    assert_eq!(stranger.client.get("/v1/limits").expect(200).json()["limits"][0]["source"], "default");
+    assert_eq!(stranger.client.get("/v1/limits").expect(200).json()["data"][0]["source"], "default");
 }
 
 fn a_fault_in_a_limit_is_told_with_its_place(rig: &Rig) {
