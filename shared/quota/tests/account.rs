@@ -95,10 +95,19 @@ fn what_a_call_uses_beyond_its_reservation_is_owed() {
 }
 
 #[test]
-fn a_call_that_came_to_nothing_gives_all_back_but_its_request() {
+fn a_call_that_was_never_begun_gives_all_back() {
     let (mut account, rules) = (Account::default(), [dollars(100), hourly(2)]);
     account.apply(NOON, &reserve("a", &rules, money(100)));
     account.apply(NOON, &Operation::Release { id: "a".into(), record: None });
+    let look = decided(account.apply(NOON, &take(&rules, Amounts::default())));
+    assert_eq!(look.standings.iter().map(|standing| standing.remaining).collect::<Vec<_>>(), [100, 2]);
+}
+
+#[test]
+fn a_call_that_came_to_nothing_stays_counted() {
+    let (mut account, rules) = (Account::default(), [dollars(100), hourly(2)]);
+    account.apply(NOON, &reserve("a", &rules, money(100)));
+    account.apply(NOON, &settle("a", Amounts::default()));
     let look = decided(account.apply(NOON, &take(&rules, Amounts::default())));
     assert_eq!(look.standings.iter().map(|standing| standing.remaining).collect::<Vec<_>>(), [100, 1]);
 }

@@ -238,7 +238,7 @@ impl Scene {
         let limits = limits.header("authorization", format!("Bearer {}", self.token)).call();
         let Ok(mut limits) = limits else { return 0 };
         let limits: Value = serde_json::from_str(&limits.body_mut().read_to_string().unwrap()).unwrap();
-        let all = limits["limits"].as_array().cloned().unwrap_or_default();
+        let all = limits["data"].as_array().cloned().unwrap_or_default();
         all.iter().find(|limit| limit["unit"] == "nano_usd").map_or(0, |limit| limit["remaining"].as_u64().unwrap())
     }
 }
