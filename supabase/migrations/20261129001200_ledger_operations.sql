@@ -443,7 +443,7 @@ set search_path = ''
 as $$
 declare
   most constant numeric := 18446744073709551615;
-  amounts constant jsonb := private.ledger_amounts(actual);
+  amounts constant jsonb := private.ledger_amounts(coalesce(actual, '{}'));
   forgotten_at constant numeric := least(present + 600000000000, most);
   call private.ledger_calls;
   share private.ledger_share;
@@ -460,7 +460,12 @@ begin
   end if;
 
   foreach share in array call.shares loop
-    used := case share.unit when 'requests' then share.reserved else (amounts ->> share.unit)::numeric end;
+    -- What was never begun is as if it had not been asked for; otherwise requests stay counted.
+    used := case
+      when actual is null then 0
+      when share.unit = 'requests' then share.reserved
+      else (amounts ->> share.unit)::numeric
+    end;
     update private.ledger_counters
     set
       arrival = case
@@ -667,7 +672,7 @@ begin
   elsif operation ? 'release' then
     body := operation -> 'release';
     return private.ledger_settle(
-      kept, present, private.ledger_text(body -> 'id', 'id', 200), '{}', body ->> 'record'
+      kept, present, private.ledger_text(body -> 'id', 'id', 200), null, body ->> 'record'
     );
   elsif operation = '"expire"' then
     kept.outcome := private.ledger_done();

@@ -10,7 +10,6 @@ mod probe;
 mod storage;
 
 use std::cell::{Cell, RefCell, RefMut};
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use quota::account::{Account, Changes, Operation, Outcome, Record};
@@ -51,8 +50,6 @@ struct LedgerObject {
     account: RefCell<Option<Account>>,
     /// Something was stored that cannot be read.
     damaged: Cell<bool>,
-    /// What has changed and may be kept later.
-    fleeting: RefCell<BTreeMap<String, Option<String>>>,
     outbox: Outbox,
     /// When what is in memory alone must be stored. All times are in nanoseconds since the epoch.
     flush_at: Cell<Option<u64>>,
@@ -71,7 +68,6 @@ impl Ledger {
             rates_changed: Cell::default(),
             account: RefCell::default(),
             damaged: Cell::default(),
-            fleeting: RefCell::default(),
             outbox: Outbox::default(),
             flush_at: Cell::default(),
             alarm: Cell::default(),
@@ -124,19 +120,13 @@ impl LedgerObject {
 
     /// Stores what must be kept before anybody is answered, and remembers the rest.
     fn keep(&self, now: u64, changes: Changes) -> Result<(), JsValue> {
-        let Changes { binding, fleeting, ended } = changes;
-        let mut later = self.fleeting.borrow_mut();
+        let Changes { binding, ended } = changes;
         let mut writes = Vec::with_capacity(binding.len() + ended.len());
-        for (name, text) in binding {
-            later.remove(&name); // an older change must not come after this one
-            writes.push((format!("{ACCOUNT}{name}"), text));
-        }
+        writes.extend(binding.into_iter().map(|(name, text)| (format!("{ACCOUNT}{name}"), text)));
         if !ended.is_empty() {
             self.outbox.add(now, ended.keys());
             writes.extend(ended.into_iter().map(|(call, row)| (outbox::key(&call), Some(row))));
         }
-        later.extend(fleeting);
-        drop(later);
         self.storage.write(&writes)?;
         self.flush_by(now);
         if self.flush_at.get().is_some_and(|at| at <= now) {
@@ -147,10 +137,8 @@ impl LedgerObject {
 
     /// Stores what is in memory alone.
     fn flush(&self) -> Result<(), JsValue> {
-        let mut writes: Vec<_> = std::mem::take(&mut *self.fleeting.borrow_mut())
-            .into_iter()
-            .map(|(name, text)| (format!("{ACCOUNT}{name}"), text))
-            .collect();
+        let fleeting = self.account.borrow_mut().as_mut().map(Account::fleeting_changes).unwrap_or_default();
+        let mut writes: Vec<_> = fleeting.into_iter().map(|(name, text)| (format!("{ACCOUNT}{name}"), text)).collect();
         if self.rates_changed.replace(false)
             && let Some(rates) = &*self.rates.borrow()
         {
@@ -169,7 +157,6 @@ impl LedgerObject {
     /// Memory is ahead of the storage: the account is read again when it is needed.
     fn forget(&self) {
         self.account.replace(None);
-        self.fleeting.borrow_mut().clear();
     }
 
     /// The alarm. Whatever fails here is tried again at another alarm of our own.

@@ -45,13 +45,13 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let config = Config::load(&*host.context.variables).await?;
     let clock = host.context.clock.clone();
     telemetry::install(config.log_level, move || clock.now(), log);
-    match &config.ledger_dir {
-        Some(folder) => host
-            .open_ledger(folder)
-            .map_err(|error| format!("cannot use the ledger in {} (LEDGER_DIR): {error}", folder.display()))?,
-        None => tracing::warn!(
+    if let Some(folder) = &config.ledger_dir {
+        let refused = |error| format!("cannot use the ledger in {} (LEDGER_DIR): {error}", folder.display());
+        host.open_ledger(folder).map_err(refused)?;
+    } else {
+        tracing::warn!(
             "LEDGER_DIR is not set: budgets and usage that is not in the database yet are forgotten when this stops"
-        ),
+        );
     }
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let listener =

@@ -36,6 +36,8 @@ pub struct Account {
     /// When each call is due: to expire, or to be forgotten.
     due: BTreeSet<(u64, Arc<str>)>,
     changed: Changed,
+    /// Whether the version of its form is kept.
+    is_versioned: bool,
 }
 
 /// A call, or a correction, that is remembered.
@@ -162,14 +164,15 @@ impl Account {
         Outcome::Decided(decision)
     }
 
-    /// Ends a call with what it used, or with nothing but its request.
+    /// Ends a call with what it used and its request; with nothing at all if it was never begun.
     fn settle(&mut self, now: u64, id: &str, actual: Option<Amounts>, record: Option<&str>) -> Outcome {
         let Some((key, call)) = self.calls.get_key_value(id) else { return Outcome::Unknown };
         if call.stage != Stage::Closed {
-            let (key, actual) = (Arc::clone(key), actual.unwrap_or_default());
-            self.close(now, &key, Stage::Closed, |reserved, unit| match unit {
-                Unit::Requests => reserved,
-                Unit::Tokens | Unit::NanoUsd => actual.of(unit),
+            let key = Arc::clone(key);
+            self.close(now, &key, Stage::Closed, |reserved, unit| match (actual, unit) {
+                (None, _) => 0,
+                (Some(_), Unit::Requests) => reserved,
+                (Some(actual), Unit::Tokens | Unit::NanoUsd) => actual.of(unit),
             });
             self.changed.ended(id, record);
         }

@@ -95,10 +95,19 @@ fn what_a_call_uses_beyond_its_reservation_is_owed() {
 }
 
 #[test]
-fn a_call_that_came_to_nothing_gives_all_back_but_its_request() {
+fn a_call_that_was_never_begun_gives_all_back() {
     let (mut account, rules) = (Account::default(), [dollars(100), hourly(2)]);
     account.apply(NOON, &reserve("a", &rules, money(100)));
     account.apply(NOON, &Operation::Release { id: "a".into(), record: None });
+    let look = decided(account.apply(NOON, &take(&rules, Amounts::default())));
+    assert_eq!(look.standings.iter().map(|standing| standing.remaining).collect::<Vec<_>>(), [100, 2]);
+}
+
+#[test]
+fn a_call_that_came_to_nothing_stays_counted() {
+    let (mut account, rules) = (Account::default(), [dollars(100), hourly(2)]);
+    account.apply(NOON, &reserve("a", &rules, money(100)));
+    account.apply(NOON, &settle("a", Amounts::default()));
     let look = decided(account.apply(NOON, &take(&rules, Amounts::default())));
     assert_eq!(look.standings.iter().map(|standing| standing.remaining).collect::<Vec<_>>(), [100, 1]);
 }
@@ -217,7 +226,7 @@ fn a_million_random_subjects_stay_bounded() {
 /// What a store has kept of an account.
 fn keep(kept: &mut BTreeMap<String, String>, account: &mut Account) {
     let changes = account.changes();
-    for (name, text) in changes.binding.into_iter().chain(changes.fleeting) {
+    for (name, text) in changes.binding.into_iter().chain(account.fleeting_changes()) {
         match text {
             Some(text) => kept.insert(name, text),
             None => kept.remove(&name),
@@ -249,8 +258,13 @@ proptest! {
             prop_assert_eq!(read.next_due(), account.next_due());
             prop_assert_eq!(read.apply(now, &Operation::Expire), account.apply(now, &Operation::Expire));
         }
-        let records = account.records();
-        prop_assert_eq!(records.iter().map(|record| (record.name.clone(), record.text.clone())).collect::<BTreeMap<_, _>>(), kept);
+        let now = sequence(seed, 150).last().map_or(0, |(now, _)| *now);
+        let (mut whole, unread) = Account::load(account.records());
+        prop_assert!(unread.is_empty());
+        prop_assert_eq!((whole.view(now), whole.next_due()), (account.view(now), account.next_due()));
+        for (later, operation) in sequence(!seed, 20) {
+            prop_assert_eq!(whole.apply(later, &operation), account.apply(later, &operation));
+        }
     }
 
     #[test]

@@ -25,16 +25,21 @@ pub struct Answer {
     pub body: Vec<u8>,
 }
 
+fn agent(patience: Duration) -> ureq::Agent {
+    let config = ureq::Agent::config_builder().http_status_as_error(false).max_redirects(0);
+    config.timeout_global(Some(patience)).build().into()
+}
+
 impl Client {
     /// A client without a credential.
     pub fn new(base: &str) -> Self {
-        let agent = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .timeout_global(Some(Duration::from_secs(30)))
-            .build()
-            .into();
-        Self { base: base.to_owned(), agent, token: None }
+        Self { base: base.to_owned(), agent: agent(Duration::from_secs(30)), token: None }
+    }
+
+    /// The same client, for a machine that has much else to do.
+    #[must_use]
+    pub fn patient(&self) -> Self {
+        Self { agent: agent(Duration::from_mins(3)), ..self.clone() }
     }
 
     /// The same client with `Authorization: Bearer <token>`.

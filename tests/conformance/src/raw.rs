@@ -29,7 +29,7 @@ impl EventStream {
     pub fn post(base: &str, path: &str, token: &str, body: &Value) -> Self {
         let address = base.strip_prefix("http://").unwrap();
         let mut connection = TcpStream::connect(address).unwrap();
-        connection.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        connection.set_read_timeout(Some(Duration::from_mins(3))).unwrap();
         connection.set_nodelay(true).unwrap();
         let body = body.to_string();
         let head = format!(

@@ -152,7 +152,7 @@ impl Scene {
             }
             callers.into_iter().flat_map(|caller| caller.join().unwrap()).collect()
         });
-        if round % 3 != 0 {
+        if !round.is_multiple_of(3) {
             self.stack.crash_postgres().unwrap();
         }
         if round % 3 != 1 {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use platform::StoreError;
 use quota::account::{Account, Changes, Operation, Outcome, Record};
 
-use super::entry::Entry;
+use super::entry::{Entry, Texts};
 use super::journal::{Batch, Found, Journal, read_row};
 use super::rows::{Place, Rows};
 
@@ -78,7 +78,8 @@ impl Books {
         let outcomes = operations.iter().map(|operation| kept.account.apply(now, operation)).collect();
         note_due(&mut self.dues, &name, kept);
         let changes = kept.account.changes();
-        self.keep(&name, changes).map_err(|error| unwritable(&error))?;
+        let fleeting = if self.journal.is_some() { kept.account.fleeting_changes() } else { Texts::new() };
+        self.keep(&name, changes, fleeting).map_err(|error| unwritable(&error))?;
         Ok(outcomes)
     }
 
@@ -100,8 +101,8 @@ impl Books {
         Ok(())
     }
 
-    fn keep(&mut self, name: &str, changes: Changes) -> io::Result<()> {
-        let Changes { binding, fleeting, ended } = changes;
+    fn keep(&mut self, name: &str, changes: Changes, fleeting: Texts) -> io::Result<()> {
+        let Changes { binding, ended } = changes;
         let Some(journal) = &mut self.journal else {
             self.rows.extend(ended.into_values().map(Place::Memory));
             return Ok(());

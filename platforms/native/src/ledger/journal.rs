@@ -1,5 +1,5 @@
 //! The file behind the ledger: a line that names its format, then the lines of [`Entry`], only ever appended. One batch
-//! of lines is one call of `write`, before the answer, so that the end of the process loses nothing of what was answered.
+//! of lines is one call of `write`, before the answer, so that the end of the process loses nothing that was answered.
 //! The file is synced about every second: the end of the machine may lose the last second.
 
 use std::collections::{BTreeMap, HashMap};
@@ -46,7 +46,8 @@ pub(super) struct Batch {
     rows: Vec<(u64, usize, usize)>,
 }
 
-/// The journal's successor while it is written: it gets what the journal gets, and piece by piece what was there before.
+/// The journal's successor while it is written: it gets what the journal gets, and piece by piece what was there
+/// before.
 struct Rewrite {
     file: Arc<File>,
     length: u64,

@@ -68,7 +68,8 @@ proptest! {
                 _ => (),
             }
             let accounts = accounts.as_ref().unwrap();
-            prop_assert_eq!(accounts.apply("org", std::slice::from_ref(&operation)).unwrap(), [expected.apply(now, &operation)]);
+            let outcomes = accounts.apply("org", std::slice::from_ref(&operation)).unwrap();
+            prop_assert_eq!(outcomes, [expected.apply(now, &operation)]);
             rows_expected.extend(expected.changes().ended.into_values());
             prop_assert_eq!(accounts.view("org"), expected.view(now));
             prop_assert_eq!(accounts.first_due().map(|(due, _)| due), expected.next_due());

@@ -7,8 +7,10 @@ use super::{Amounts, CAPACITY, Decision, Per, Rule, Share, Standing, Subject};
 #[derive(Debug, Clone, Default)]
 pub(super) struct Counters {
     pub(super) by_name: BTreeMap<String, Counter>,
-    /// The names of those that have changed.
-    pub(super) changed: BTreeSet<String>,
+    /// The names of budgets that have changed. What open calls hold is known from the calls.
+    pub(super) changed_budgets: BTreeSet<String>,
+    /// The names of rates that have changed, and of what was swept out.
+    pub(super) changed_rates: BTreeSet<String>,
     /// How many there may be before those not in use are swept out.
     sweep_at: usize,
 }
@@ -72,7 +74,7 @@ impl Counters {
                 let hold = wish.counter.take(wish.quantity, holding, now);
                 // What open calls hold of a budget is kept with them.
                 if !holding || matches!(hold, Hold::Rate { .. }) {
-                    self.change(&wish.name);
+                    self.change(&wish.name, wish.counter);
                 }
                 self.put(&wish.name, wish.counter);
                 standings.push(wish.standing(now));
@@ -95,8 +97,9 @@ impl Counters {
         }
         if let Some(counter) = self.by_name.get_mut(name) {
             counter.settle(hold, *reserved, used, expired, now);
+            let counter = *counter;
+            self.change(name, counter);
         }
-        self.change(name);
     }
 
     /// Adds to what was spent. Whether there is such a counter in use.
@@ -105,14 +108,17 @@ impl Counters {
         let counter = self.by_name.get_mut(&name).filter(|counter| !counter.is_idle(now));
         let Some(counter) = counter else { return false };
         counter.adjust(by);
-        self.change(&name);
+        let counter = *counter;
+        self.change(&name, counter);
         true
     }
 
     pub(super) fn rewind(&mut self, delta: u64) {
         for (name, counter) in &mut self.by_name {
             counter.rewind(delta);
-            self.changed.insert(name.clone());
+            if matches!(counter, Counter::Rate { .. }) {
+                self.changed_rates.insert(name.clone());
+            }
         }
     }
 
@@ -125,7 +131,7 @@ impl Counters {
         let Some(counter) = self.by_name.get_mut(name) else { return Counter::new(rule, now) };
         let (changed, counter) = (counter.follow(rule, now), *counter);
         if changed {
-            self.change(name);
+            self.change(name, counter);
         }
         counter
     }
@@ -133,7 +139,10 @@ impl Counters {
     /// Sweeps out what is idle, when there is much of it. `None` if there are too many all the same.
     fn make_room(&mut self, now: u64, wishes: &mut [Wish<'_>]) -> Option<()> {
         if self.by_name.len() + wishes.len() > self.sweep_at.max(FIRST_SWEEP) {
-            self.changed.extend(self.by_name.extract_if(.., |_, counter| counter.is_idle(now)).map(|(name, _)| name));
+            for (name, _) in self.by_name.extract_if(.., |_, counter| counter.is_idle(now)) {
+                self.changed_budgets.remove(&name);
+                self.changed_rates.insert(name);
+            }
             self.sweep_at = ((self.by_name.len() + wishes.len()) * 2).min(CAPACITY);
             for wish in wishes.iter_mut() {
                 let counter = self.by_name.get(&wish.name);
@@ -151,9 +160,14 @@ impl Counters {
         }
     }
 
-    fn change(&mut self, name: &str) {
-        if !self.changed.contains(name) {
-            self.changed.insert(name.to_owned());
+    fn change(&mut self, name: &str, counter: Counter) {
+        let changed = match counter {
+            Counter::Budget { .. } => &mut self.changed_budgets,
+            Counter::Rate { .. } => &mut self.changed_rates,
+            Counter::Open { .. } => return,
+        };
+        if !changed.contains(name) {
+            changed.insert(name.to_owned());
         }
     }
 }

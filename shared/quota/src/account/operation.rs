@@ -25,7 +25,7 @@ pub enum Operation {
         /// The call's row for the accounts, as JSON.
         record: Option<String>,
     },
-    /// The call came to nothing: what it held is given back, but for the request.
+    /// The call was never begun: all that it held is given back, the request too.
     Release {
         /// The call's.
         id: String,

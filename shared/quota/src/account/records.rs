@@ -7,14 +7,12 @@ use serde_json::{Value, json};
 use super::counter::Counter;
 use super::{Account, Call, Share, Stage};
 
-/// What has changed in an account since it was last asked, for whoever keeps it: texts by name, `None` where something
-/// is to be forgotten.
+/// What has changed in an account since it was last asked, and must be kept before the operation is answered: texts by
+/// name, `None` where something is to be forgotten.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Changes {
-    /// Must be kept before the operation is answered: money, calls and rules.
+    /// Money, calls and rules. Rates are told by [`Account::fleeting_changes`].
     pub binding: BTreeMap<String, Option<String>>,
-    /// May be kept a little later: rates. Who forgets them grants that much again.
-    pub fleeting: BTreeMap<String, Option<String>>,
     /// Rows for the accounts: of calls that have ended, by call.
     pub ended: BTreeMap<String, String>,
 }
@@ -40,6 +38,9 @@ const CALL: &str = "call ";
 const COUNTER: &str = "counter ";
 const RULES: &str = "rules ";
 const SEEN: &str = "seen";
+const VERSION: &str = "version";
+/// Of the form in which all of this is kept.
+const PRESENT_VERSION: &str = "1";
 
 impl Changed {
     pub(super) fn call(&mut self, id: &Arc<str>) {
@@ -62,20 +63,30 @@ impl Account {
     pub fn changes(&mut self) -> Changes {
         let Changed { calls, subjects, ended } = std::mem::take(&mut self.changed);
         let mut changes = Changes { ended, ..Changes::default() };
-        for name in std::mem::take(&mut self.counters.changed) {
+        for name in std::mem::take(&mut self.counters.changed_budgets) {
             let counter = self.counters.by_name.get(&name);
-            let name = format!("{COUNTER}{name}");
-            match counter {
-                Some(Counter::Budget { .. }) => changes.binding.insert(name, counter.and_then(text)),
-                Some(Counter::Rate { .. }) | None => changes.fleeting.insert(name, counter.and_then(text)),
-                Some(Counter::Open { .. }) => None, // known from the calls
-            };
+            changes.binding.insert(format!("{COUNTER}{name}"), counter.and_then(text));
         }
         let calls = calls.iter().map(|id| (format!("{CALL}{id}"), self.calls.get(id).and_then(text)));
         changes.binding.extend(calls);
         let rules = subjects.iter().map(|name| (format!("{RULES}{name}"), self.rules.get(name).and_then(text)));
         changes.binding.extend(rules);
-        changes.fleeting.insert(SEEN.to_owned(), Some(self.seen.to_string()));
+        if !changes.binding.is_empty() && !std::mem::replace(&mut self.is_versioned, true) {
+            changes.binding.insert(VERSION.to_owned(), Some(PRESENT_VERSION.to_owned()));
+        }
+        changes
+    }
+
+    /// What else has changed since this was last asked, and may be kept a little later: rates. Who forgets them grants
+    /// that much again.
+    pub fn fleeting_changes(&mut self) -> BTreeMap<String, Option<String>> {
+        let rates = std::mem::take(&mut self.counters.changed_rates);
+        let rate = |name: String| (format!("{COUNTER}{name}"), self.counters.by_name.get(&name).and_then(text));
+        let mut changes: BTreeMap<_, _> = rates.into_iter().map(rate).collect();
+        changes.insert(SEEN.to_owned(), Some(self.seen.to_string()));
+        if !std::mem::replace(&mut self.is_versioned, true) {
+            changes.insert(VERSION.to_owned(), Some(PRESENT_VERSION.to_owned()));
+        }
         changes
     }
 
@@ -87,10 +98,12 @@ impl Account {
         let counters = counters.filter_map(|(name, counter)| record(COUNTER, name, text(counter)));
         let calls = self.calls.iter().filter_map(|(id, call)| record(CALL, id, text(call)));
         let rules = self.rules.iter().filter_map(|(subject, rules)| record(RULES, subject, text(rules)));
-        counters.chain(calls).chain(rules).chain(record(SEEN, "", Some(self.seen.to_string()))).collect()
+        let seen = record(SEEN, "", Some(self.seen.to_string()));
+        let version = record(VERSION, "", Some(PRESENT_VERSION.to_owned()));
+        counters.chain(calls).chain(rules).chain(seen).chain(version).collect()
     }
 
-    /// An account as it was kept. Texts that cannot be read are handed back.
+    /// An account as it was kept. Texts that cannot be read are handed back, as is one that names another version.
     pub fn load(records: impl IntoIterator<Item = Record>) -> (Self, Vec<Record>) {
         let (mut account, mut unread) = (Self::default(), Vec::new());
         for record in records {
@@ -124,6 +137,8 @@ impl Account {
             self.rules.insert(subject.to_owned(), serde_json::from_str(text).ok()?);
         } else if name == SEEN {
             self.seen = text.parse().ok()?;
+        } else if name == VERSION && text == PRESENT_VERSION {
+            self.is_versioned = true;
         } else {
             return None;
         }

@@ -211,7 +211,13 @@ fn s15_a_flapping_primary_is_left_alone_and_comes_back(rig: &Rig) {
     let edge = rig.edge_with(&two_providers(rig, &[("LLM_BREAKER_FAILURES", "3")]));
     let token = rig.stack.demo.access_token.as_str();
     let scene = Scene { rig, user: Client::new(&edge.url).bearer(token), token, url: &edge.url };
-    let flap = || scene.call(&json!([{"status": 500}, {"status": 500}, {}]));
+    let flapping = marker("flapping");
+    let rule = json!({"match": {"model": "gpt-4o-mini", "marker": flapping}, "times": 0, "behaviour": {"status": 500}});
+    rig.simulator().post("/__sim/faults", &rule);
+    let flap = || {
+        let answer = scene.user.post(PATH, &Rig::chat(&flapping, &json!({}), false));
+        Outcome { answer, marker: flapping.clone() }
+    };
     let tries = |outcome: &Outcome| outcome.answer.header("x-qlp-attempts").parse::<u32>().unwrap();
     let provider = |outcome: &Outcome| outcome.answer.header("x-qlp-provider").to_owned();
     // A Spin instance keeps its breaker for itself and learns of the others' from the cache when a route fails there too.
