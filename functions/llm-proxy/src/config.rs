@@ -87,12 +87,6 @@ impl Timeouts {
 }
 
 impl Provider {
-    /// One for tests.
-    #[cfg(test)]
-    pub(crate) fn fake(name: &'static str) -> Self {
-        Self { name, completions: Uri::from_static("http://provider.test/v1/chat/completions"), key: None }
-    }
-
     /// The `authorization` header, marked so that no log shows it.
     pub(crate) fn authorization(&self) -> Option<HeaderValue> {
         let value = format!("Bearer {}", self.key.as_ref()?.expose_secret());

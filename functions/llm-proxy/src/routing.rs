@@ -85,7 +85,8 @@ mod tests {
     }
 
     fn order(routes: &[Route], host: &Host) -> Vec<String> {
-        let provider = Provider::fake("simulator");
+        let completions = "http://provider.test/v1/chat/completions".parse().unwrap();
+        let provider = Provider { name: "simulator", completions, key: None };
         let mut ways: Vec<_> = routes.iter().map(|route| Way { provider: &provider, route }).collect();
         ways.sort_by_key(|way| way.route.priority);
         shuffle(&mut ways, &host.context());

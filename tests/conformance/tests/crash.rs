@@ -94,7 +94,11 @@ impl Scene {
 
     fn sign_up(&mut self) {
         let account = json!({"email": "crash@example.com", "password": PASSWORD});
-        let session = self.agent.post(format!("{}/auth/signup", self.url())).send(account.to_string());
+        let session = self
+            .agent
+            .post(format!("{}/auth/signup", self.url()))
+            .header("content-type", "application/json")
+            .send(account.to_string());
         let session: Value = serde_json::from_str(&session.unwrap().body_mut().read_to_string().unwrap()).unwrap();
         session["access_token"].as_str().unwrap().clone_into(&mut self.token);
         let budget = json!({"limits": [{"unit": "nano_usd", "window": "month", "limit": BUDGET}]});
