@@ -140,6 +140,7 @@ impl Stack {
         postgres.crash().map_err(|error| Error::step("start PostgreSQL again", error))?;
         if let Some(pid) = postgres.pid() {
             self.launcher.watch.over(pid);
+            self.description.pids.insert("postgres".into(), pid);
         }
         Ok(())
     }

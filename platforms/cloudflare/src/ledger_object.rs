@@ -55,6 +55,8 @@ struct LedgerObject {
     flush_at: Cell<Option<u64>>,
     /// The alarm that is set, as far as this instance knows.
     alarm: Cell<Option<u64>>,
+    /// While the alarm is handled: it is set anew when that is done.
+    ringing: Cell<bool>,
 }
 
 #[wasm_bindgen]
@@ -71,6 +73,7 @@ impl Ledger {
             outbox: Outbox::default(),
             flush_at: Cell::default(),
             alarm: Cell::default(),
+            ringing: Cell::default(),
         }))
     }
 
@@ -162,7 +165,10 @@ impl LedgerObject {
     /// The alarm. Whatever fails here is tried again at another alarm of our own.
     async fn ring(&self) {
         self.alarm.set(None);
-        let next = match self.work().await {
+        self.ringing.set(true);
+        let next = self.work().await;
+        self.ringing.set(false);
+        let next = match next {
             Ok(next) => next,
             Err(error) => {
                 tracing::error!(?error, "the ledger's storage has failed");
@@ -218,9 +224,11 @@ impl LedgerObject {
         self.due().map_or(Ok(()), |at| self.set_alarm_at(at))
     }
 
-    /// Sets the alarm, unless a sooner one is set.
+    /// Sets the alarm, unless a sooner one is set. It is never one in the past: the host takes one for the time of the
+    /// alarm that is being handled for that alarm itself, and is done with both.
     fn set_alarm_at(&self, at: u64) -> Result<(), JsValue> {
-        if self.alarm.get().is_some_and(|set| set <= at) {
+        let at = at.max(now().saturating_add(NANOS_PER_MILLI));
+        if self.ringing.get() || self.alarm.get().is_some_and(|set| set <= at) {
             return Ok(());
         }
         self.alarm.set(Some(at));
