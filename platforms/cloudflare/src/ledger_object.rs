@@ -165,9 +165,10 @@ impl LedgerObject {
     /// The alarm. Whatever fails here is tried again at another alarm of our own.
     async fn ring(&self) {
         self.alarm.set(None);
-        self.ringing.set(true);
-        let next = self.work().await;
-        self.ringing.set(false);
+        let next = {
+            let _ringing = Ringing::begin(&self.ringing);
+            self.work().await
+        };
         let next = match next {
             Ok(next) => next,
             Err(error) => {
@@ -269,6 +270,22 @@ impl LedgerObject {
         self.damaged.set(!unread.is_empty());
         self.outbox.look(&self.storage, now())?;
         Ok(account)
+    }
+}
+
+/// While the alarm is handled, however that ends.
+struct Ringing<'a>(&'a Cell<bool>);
+
+impl<'a> Ringing<'a> {
+    fn begin(ringing: &'a Cell<bool>) -> Self {
+        ringing.set(true);
+        Self(ringing)
+    }
+}
+
+impl Drop for Ringing<'_> {
+    fn drop(&mut self) {
+        self.0.set(false);
     }
 }
 
