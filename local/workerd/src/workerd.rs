@@ -133,7 +133,11 @@ impl Workerd {
     }
 
     fn failure(&mut self, log: &Path) -> Error {
+        let log_text = std::fs::read_to_string(log).unwrap_or_default();
         let what = match self.child.try_wait() {
+            _ if log_text.contains("Address already in use") => {
+                "found its port taken, perhaps by another stack: stop that, or choose another port".to_owned()
+            }
             Ok(Some(status)) => format!("ended at once ({status})"),
             _ => format!("did not answer in {} s", READY_WITHIN.as_secs()),
         };
