@@ -67,7 +67,7 @@ impl Breakers {
         if all {
             for name in &names {
                 if let Some(breaker) = breakers.get_mut(name).filter(|breaker| breaker.open_until.is_some()) {
-                    breaker.trying_until = Some(later(now, TRY));
+                    breaker.trying_until = Some(now.saturating_add(TRY));
                 }
             }
         }
@@ -131,7 +131,7 @@ impl Breakers {
         };
         breaker.openings = breaker.openings.saturating_add(1);
         // Never shorter than it was.
-        breaker.open_until = breaker.open_until.max(Some(later(now, cool)));
+        breaker.open_until = breaker.open_until.max(Some(now.saturating_add(cool)));
         breaker.open_until
     }
 
@@ -200,8 +200,4 @@ async fn published(name: &str, context: &Context) -> Option<Timestamp> {
 
 fn key(name: &str) -> String {
     format!("breaker/{name}")
-}
-
-fn later(at: Timestamp, by: Duration) -> Timestamp {
-    at.checked_add(by).unwrap_or(Timestamp::MAX)
 }

@@ -110,7 +110,7 @@ impl Catalog {
 
     /// The aliases. 503 if there has never been a copy and the database cannot be reached.
     pub(crate) async fn models(self: &Arc<Self>, context: &Context) -> Result<Arc<Models>, Problem> {
-        let give_up = later(context.clock.now(), 2 * LEASE);
+        let give_up = context.clock.now().saturating_add(2 * LEASE);
         loop {
             match self.look(context.clock.now()) {
                 Look::Use(models) => return Ok(models),
@@ -143,7 +143,7 @@ impl Catalog {
 
     fn claim(self: &Arc<Self>, state: &mut State, now: Timestamp) -> Fetching {
         state.fetches += 1;
-        state.fetching = Some((state.fetches, later(now, LEASE)));
+        state.fetching = Some((state.fetches, now.saturating_add(LEASE)));
         Fetching { catalog: Arc::clone(self), number: state.fetches }
     }
 
@@ -163,11 +163,11 @@ impl Fetching {
             Ok(listing) => {
                 let models = listing.models.into_iter().map(|model| (model.alias.clone(), model)).collect();
                 state.models = Some(Arc::new(models));
-                state.settled_until = Some(later(now, FRESH));
+                state.settled_until = Some(now.saturating_add(FRESH));
             }
             Err(error) => {
                 let retry = if state.models.is_some() { RETRY_STALE } else { RETRY_COLD };
-                state.settled_until = Some(later(now, retry));
+                state.settled_until = Some(now.saturating_add(retry));
                 tracing::error!(%error, stale = state.models.is_some(), "the model catalog could not be fetched");
             }
         }
@@ -182,10 +182,6 @@ impl Drop for Fetching {
             state.fetching = None;
         }
     }
-}
-
-fn later(now: Timestamp, by: Duration) -> Timestamp {
-    now.checked_add(by).unwrap_or(Timestamp::MAX)
 }
 
 fn unavailable() -> Problem {

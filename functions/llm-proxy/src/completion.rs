@@ -46,7 +46,7 @@ pub(crate) async fn create(
     let tries = Tries {
         left: MOST_TRIES,
         per_route: TRIES_PER_ROUTE.saturating_sub(retries_of(&parts.headers)).max(1),
-        deadline: later(context, limits.tries()),
+        deadline: context.clock.now().saturating_add(limits.tries()),
     };
     answer(proxy, &question, &ways, call, tries, context).await
 }
@@ -95,7 +95,7 @@ async fn answer(
                 Next::Again(after) => after.map_or_else(|| jittered(PAUSE, context), |after| after.max(PAUSE)),
             };
             let is_last = number + 1 == tries.per_route || tries.left == 0;
-            if is_last || pause > LONGEST_PAUSE || later(context, pause) >= tries.deadline {
+            if is_last || pause > LONGEST_PAUSE || context.clock.now().saturating_add(pause) >= tries.deadline {
                 break;
             }
             context.clock.sleep(pause).await;
@@ -144,10 +144,6 @@ impl Failure {
 fn retries_of(headers: &HeaderMap) -> u32 {
     let count = headers.get(RETRY_COUNT).and_then(|count| count.to_str().ok());
     count.and_then(|count| count.parse().ok()).unwrap_or(0)
-}
-
-fn later(context: &Context, by: Duration) -> Timestamp {
-    context.clock.now().checked_add(by).unwrap_or(Timestamp::MAX)
 }
 
 fn jittered(shortest: Duration, context: &Context) -> Duration {

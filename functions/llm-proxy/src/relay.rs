@@ -90,7 +90,7 @@ impl Relay {
             held: VecDeque::new(),
             framer: Framer::default(),
             hides_usage,
-            deadline: later(call.tried_at(), limits.stream),
+            deadline: call.tried_at().saturating_add(limits.stream),
             call,
             timer: None,
             waiting_since: None,
@@ -268,10 +268,10 @@ impl Relay {
             }
             let now = self.clock.now();
             let silent_at = match self.sent_at {
-                Some(_) => later(waiting_since, self.limits.idle),
-                None => later(self.opened_at, self.limits.first_token),
+                Some(_) => waiting_since.saturating_add(self.limits.idle),
+                None => self.opened_at.saturating_add(self.limits.first_token),
             };
-            let keep_alive_at = self.sent_at.map_or(Timestamp::MAX, |at| later(at, KEEP_ALIVE_EVERY));
+            let keep_alive_at = self.sent_at.map_or(Timestamp::MAX, |at| at.saturating_add(KEEP_ALIVE_EVERY));
             if now >= self.deadline || now >= silent_at {
                 self.end(if now >= self.deadline { Ending::Overdue } else { Ending::Stalled });
                 return Poll::Ready(Bytes::new());
@@ -325,8 +325,4 @@ fn judge(event: &[u8], call: &mut Call, hides_usage: bool, now: Timestamp) -> Ve
             if hides_usage && chunk.is_usage_only() { Verdict::Hide } else { Verdict::Pass }
         }
     }
-}
-
-fn later(at: Timestamp, by: Duration) -> Timestamp {
-    at.checked_add(by).unwrap_or(Timestamp::MAX)
 }

@@ -163,7 +163,7 @@ impl Settlements {
             return None;
         }
         state.writers += 1;
-        state.writing = Some((state.writers, later(now)));
+        state.writing = Some((state.writers, now.saturating_add(LEASE)));
         Some(Writing { settlements: self, number: state.writers })
     }
 
@@ -185,7 +185,7 @@ impl Writing<'_> {
             return None;
         }
         let batch: Batch = state.queue.iter().take(self.settlements.limits.batch).cloned().collect();
-        state.writing = (!batch.is_empty()).then(|| (self.number, later(now)));
+        state.writing = (!batch.is_empty()).then(|| (self.number, now.saturating_add(LEASE)));
         (!batch.is_empty()).then_some(batch)
     }
 }
@@ -204,8 +204,4 @@ fn record(operation: &Operation) -> Option<String> {
         Operation::Settle { record, .. } | Operation::Release { record, .. } => record.clone(),
         _ => None,
     }
-}
-
-fn later(now: Timestamp) -> Timestamp {
-    now.checked_add(LEASE).unwrap_or(Timestamp::MAX)
 }

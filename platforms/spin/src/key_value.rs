@@ -48,7 +48,7 @@ impl platform::KeyValue for KeyValue {
 }
 
 fn entry(value: &[u8], ttl: Duration, now: Timestamp) -> Vec<u8> {
-    let expiry = now.checked_add(ttl).unwrap_or(Timestamp::MAX).as_millisecond();
+    let expiry = now.saturating_add(ttl).as_millisecond();
     [&expiry.to_be_bytes(), value].concat()
 }
 

@@ -173,7 +173,7 @@ impl Recorder {
             return None;
         }
         state.writers += 1;
-        state.writing = Some((state.writers, later(now)));
+        state.writing = Some((state.writers, now.saturating_add(LEASE)));
         Some(state.writers)
     }
 
@@ -186,7 +186,7 @@ impl Recorder {
         }
         let batch = state.queue.iter().take(BATCH);
         let (numbers, events): (Vec<_>, Vec<_>) = batch.map(|(number, event)| (*number, Arc::clone(event))).unzip();
-        state.writing = numbers.last().map(|_| (writer, later(now)));
+        state.writing = numbers.last().map(|_| (writer, now.saturating_add(LEASE)));
         numbers.last().map(|last| (*last, events))
     }
 
@@ -237,10 +237,6 @@ fn is_temporary(error: &Error) -> bool {
         Error::Failed { status, .. } => *status >= 500,
         _ => false,
     }
-}
-
-fn later(now: Timestamp) -> Timestamp {
-    now.checked_add(LEASE).unwrap_or(Timestamp::MAX)
 }
 
 #[cfg(test)]

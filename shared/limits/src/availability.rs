@@ -36,7 +36,7 @@ impl Availability {
             Some(until) if now < until => false,
             // This one tries; the next may when it has not come back after a pause.
             Some(_) => {
-                failing.until = Some(later(now, pause(failing.in_a_row, context)));
+                failing.until = Some(now.saturating_add(pause(failing.in_a_row, context)));
                 true
             }
             None => true,
@@ -55,7 +55,7 @@ impl Availability {
         let mut failing = self.failing();
         failing.in_a_row = failing.in_a_row.saturating_add(1);
         if failing.in_a_row >= TOLERATED {
-            failing.until = Some(later(context.clock.now(), pause(failing.in_a_row, context)));
+            failing.until = Some(context.clock.now().saturating_add(pause(failing.in_a_row, context)));
         }
     }
 
@@ -77,8 +77,4 @@ fn pause(failures: u32, context: &Context) -> Duration {
     context.entropy.fill(&mut random);
     let shortest = SHORTEST_PAUSE_MS << doublings;
     Duration::from_millis(shortest + shortest * u64::from(random[0]) / 255)
-}
-
-fn later(at: Timestamp, by: Duration) -> Timestamp {
-    at.checked_add(by).unwrap_or(Timestamp::MAX)
 }

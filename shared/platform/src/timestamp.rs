@@ -80,6 +80,12 @@ impl Timestamp {
         Self::new(second, nanosecond % NANOS_PER_SECOND)
     }
 
+    /// This time and `duration`, at most [`Self::MAX`].
+    #[must_use]
+    pub fn saturating_add(self, duration: Duration) -> Self {
+        self.checked_add(duration).unwrap_or(Self::MAX)
+    }
+
     /// How long ago `earlier` was; zero if it lies ahead.
     pub fn duration_since(self, earlier: Self) -> Duration {
         // Both are within the years 0000 to 9999, so that the seconds between them fit.
@@ -122,6 +128,13 @@ mod tests {
         fn timestamp()(second in RANGE, nanosecond in 0..NANOS_PER_SECOND) -> Timestamp {
             Timestamp::new(second, nanosecond).unwrap()
         }
+    }
+
+    #[test]
+    fn adding_stops_at_the_last_time() {
+        let second = Duration::from_secs(1);
+        assert_eq!(Timestamp::UNIX_EPOCH.saturating_add(second), Timestamp::from_second(1).unwrap());
+        assert_eq!(Timestamp::MAX.saturating_add(second), Timestamp::MAX);
     }
 
     proptest! {

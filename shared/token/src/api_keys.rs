@@ -13,7 +13,7 @@ use crate::key_guesses::KeyGuesses;
 use crate::key_uses::KeyUses;
 use crate::network::Network;
 use crate::principal::{Method, Principal, Role, SCOPES, Tier};
-use crate::remote_keys::later;
+
 use crate::{KeyDigest, Peppers, Reason, Refusal};
 
 /// How long a revoked key may still be let in.
@@ -128,10 +128,10 @@ impl ApiKeys {
         let mut answers = self.answers();
         match &found {
             Some(known) => {
-                let until = known.principal.expires_at.unwrap_or(Timestamp::MAX).min(later(asked, KNOWN_FOR));
+                let until = known.principal.expires_at.unwrap_or(Timestamp::MAX).min(asked.saturating_add(KNOWN_FOR));
                 answers.known.insert(*digest, Arc::clone(known), asked, until);
             }
-            None => answers.unknown.insert(*digest, (), asked, later(asked, UNKNOWN_FOR)),
+            None => answers.unknown.insert(*digest, (), asked, asked.saturating_add(UNKNOWN_FOR)),
         }
         found.ok_or(Reason::UnknownApiKey.into())
     }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use supabase::{AUTHZ_CHANGES, Identity, Supabase};
 use uuid::Uuid;
 
-use crate::remote_keys::{later, since};
+use crate::remote_keys::since;
 
 /// An answer this old is renewed behind the request that finds it.
 const RENEWED_AFTER: Duration = Duration::from_secs(5);
@@ -83,7 +83,7 @@ impl AuthzChanges {
     }
 
     async fn renew(self: &Arc<Self>, context: &Context) {
-        let give_up = later(context.clock.now(), PATIENCE);
+        let give_up = context.clock.now().saturating_add(PATIENCE);
         loop {
             let now = context.clock.now();
             match self.look(now) {

@@ -15,7 +15,7 @@ use thiserror::Error;
 use url::Url;
 
 use crate::key_set::{KeySet, KeySetError};
-use crate::remote_keys::{FETCH_INTERVAL, later};
+use crate::remote_keys::FETCH_INTERVAL;
 
 const FETCH_DEADLINE: Duration = Duration::from_secs(5);
 const SHARED_DEADLINE: Duration = Duration::from_secs(1);
@@ -129,7 +129,7 @@ impl JwksSource {
 
 impl Copy {
     pub(crate) fn fresh_until(&self) -> Timestamp {
-        later(self.fetched_at, Duration::from_secs(self.fresh_seconds))
+        self.fetched_at.saturating_add(Duration::from_secs(self.fresh_seconds))
     }
 }
 

@@ -7,7 +7,7 @@ use quota::{Policy, Take, shard};
 use crate::Refusal;
 use crate::api_key::ApiKey;
 use crate::expiring_map::ExpiringMap;
-use crate::remote_keys::{later, since};
+use crate::remote_keys::since;
 
 /// Unknown keys from one network: 100 per 5 minutes.
 const PER_NETWORK: (&str, u64) = ("key-guess-network", 100);
@@ -51,7 +51,7 @@ impl KeyGuesses {
                 Ok(decision) => {
                     let wait = Duration::from_nanos(decision.retry_after().unwrap_or(0));
                     let now = context.clock.now();
-                    self.blocked().insert(subject, later(now, wait), now, later(now, wait));
+                    self.blocked().insert(subject, now.saturating_add(wait), now, now.saturating_add(wait));
                 }
                 Err(error) => tracing::warn!(%error, "an unknown API key could not be counted"),
             }

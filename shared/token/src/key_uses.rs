@@ -11,7 +11,6 @@ use uuid::Uuid;
 use crate::KeyDigest;
 use crate::api_key::hex;
 use crate::expiring_map::ExpiringMap;
-use crate::remote_keys::later;
 
 /// How often the use of a key is noted, at most: `last_used_at` is accurate to a minute.
 const EVERY: Duration = Duration::from_mins(1);
@@ -75,7 +74,7 @@ impl KeyUses {
             if state.noted.get(&id, now).is_some() || state.waiting.len() >= BATCH {
                 return;
             }
-            state.noted.insert(id, (), now, later(now, EVERY));
+            state.noted.insert(id, (), now, now.saturating_add(EVERY));
             state.waiting.insert(id, Waiting { at: now, digest });
         }
         // Each request that adds a use also looks after the writing: a host may tear down what another one began.

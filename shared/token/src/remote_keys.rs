@@ -73,7 +73,7 @@ impl RemoteKeys {
 
     /// The key named `id`, fetched if need be.
     pub(crate) async fn get(self: &Arc<Self>, id: &str, context: &Context) -> Result<Arc<PublicKey>, Refusal> {
-        let give_up = later(context.clock.now(), FLIGHT_DEADLINE);
+        let give_up = context.clock.now().saturating_add(FLIGHT_DEADLINE);
         loop {
             let now = context.clock.now();
             match self.look(id, now) {
@@ -172,7 +172,7 @@ impl RemoteKeys {
                 self.source.share(&copy, context);
                 flight.land(|state| {
                     if let Some(id) = wanted.filter(|id| copy.keys.get(id).is_none()) {
-                        state.unknown.insert(id.to_owned(), (), now, later(now, UNKNOWN_FOR));
+                        state.unknown.insert(id.to_owned(), (), now, now.saturating_add(UNKNOWN_FOR));
                     }
                     state.hold(copy);
                 });
@@ -235,8 +235,4 @@ impl Drop for Flight {
 /// How long ago `then` was; zero if it lies ahead.
 pub(crate) fn since(then: Timestamp, now: Timestamp) -> Duration {
     now.duration_since(then)
-}
-
-pub(crate) fn later(now: Timestamp, duration: Duration) -> Timestamp {
-    now.checked_add(duration).unwrap_or(Timestamp::MAX)
 }

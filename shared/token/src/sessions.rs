@@ -27,7 +27,7 @@ use self::id::{Digest, SessionId};
 use self::record::{Claimed, Found, Held, Replaced};
 use crate::api_key::hex;
 use crate::expiring_map::ExpiringMap;
-use crate::remote_keys::later;
+
 use crate::{Reason, Refusal};
 
 pub(crate) use self::cookie::NAME as COOKIE;
@@ -122,7 +122,7 @@ impl Sessions {
     pub async fn begin(&self, session: &Session, device: Device<'_>, context: &Context) -> Result<Begun, Refusal> {
         let id = SessionId::new(&*context.entropy);
         let user_id = session.user.get("id").and_then(Value::as_str).unwrap_or_default();
-        let expires_at = later(context.clock.now(), LIFETIME);
+        let expires_at = context.clock.now().saturating_add(LIFETIME);
         let new = New {
             user_id,
             digest: hex(&id.digest()),
@@ -256,7 +256,7 @@ impl Sessions {
         if let Some(held) = held.unless_over(context.clock.now()) {
             return Ok(held);
         }
-        let give_up = later(context.clock.now(), PATIENCE);
+        let give_up = context.clock.now().saturating_add(PATIENCE);
         while context.clock.now() < give_up {
             context.clock.sleep(POLL_INTERVAL).await;
             let found = self.find(digest, context).await?;
@@ -305,7 +305,7 @@ impl Sessions {
     }
 
     fn remember(&self, digest: &Digest, held: &Arc<Held>, asked: Timestamp) {
-        let until = later(asked, KNOWN_FOR).min(held.expires_at);
+        let until = asked.saturating_add(KNOWN_FOR).min(held.expires_at);
         self.held().insert(*digest, Arc::clone(held), asked, until);
     }
 

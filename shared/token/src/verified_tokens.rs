@@ -6,7 +6,6 @@ use sha2::{Digest, Sha256};
 
 use crate::Principal;
 use crate::expiring_map::ExpiringMap;
-use crate::remote_keys::later;
 
 /// How many tokens are remembered: of typical ones 2 MB, of the longest that are accepted 16 MB.
 const CAPACITY: usize = 2048;
@@ -52,7 +51,7 @@ impl VerifiedTokens {
     pub(crate) fn remember(&self, token: &str, verified: Verified, now: Timestamp, expires_at: Timestamp) {
         if let Some((signed, signature)) = token.rsplit_once('.') {
             let entry = Entry { signed: signed.into(), verified };
-            self.entries().insert(digest(signature), entry, now, expires_at.min(later(now, FOR)));
+            self.entries().insert(digest(signature), entry, now, expires_at.min(now.saturating_add(FOR)));
         }
     }
 

@@ -92,7 +92,7 @@ impl Clock for ManualClock {
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
         let mut time = self.time();
         // A sleep beyond the calendar is a sleep without end.
-        let deadline = time.now.checked_add(duration).unwrap_or(Timestamp::MAX);
+        let deadline = time.now.saturating_add(duration);
         let key = (deadline, time.next);
         time.next += 1;
         if deadline > time.now {

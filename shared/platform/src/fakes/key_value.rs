@@ -51,7 +51,7 @@ impl KeyValue for MemoryKeyValue {
 
     async fn set(&self, key: &str, value: Bytes, ttl: Duration) -> Result<(), StoreError> {
         self.check()?;
-        let until = self.clock.now().checked_add(ttl).unwrap_or(Timestamp::MAX);
+        let until = self.clock.now().saturating_add(ttl);
         self.entries.lock().unwrap().insert(key.to_owned(), (value, until));
         Ok(())
     }

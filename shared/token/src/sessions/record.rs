@@ -9,8 +9,6 @@ use serde::{Deserialize, Serialize};
 use supabase::Session;
 use uuid::Uuid;
 
-use crate::remote_keys::later;
-
 /// The answer to a question for a session: empty if there is none.
 #[derive(Deserialize)]
 pub(super) struct Found {
@@ -119,7 +117,7 @@ impl Held {
 
     /// Whether the access token lasts for `time` from now on.
     pub(super) fn lasts(&self, now: Timestamp, time: Duration) -> bool {
-        later(now, time) < self.token_ends
+        now.saturating_add(time) < self.token_ends
     }
 
     /// The session as it is while its token can be used.
