@@ -109,8 +109,7 @@ impl<'a> Scene<'a> {
         };
         let people: Vec<_> =
             people[..4].iter().map(|person| choose(person, &org)).chain([choose(&people[4], &strangers_org)]).collect();
-        let key = people[0].client.post("/auth/keys", &json!({"name": "k", "scopes": ["webhooks"]})).expect(201).json();
-        let key = rig.edge.bearer(key["key"].as_str().unwrap());
+        let key = key_of(rig, &people[0]);
         let anonymous = person(rig);
         let set = "update auth.users set is_anonymous = true where id = $1::text::uuid";
         assert_eq!(database(rig).execute(set, &[&anonymous.id]).unwrap(), 1);
@@ -228,6 +227,8 @@ impl<'a> Scene<'a> {
             }
             "DELETE /auth/orgs/{org}" => {
                 (0..5).for_each(|person| self.people[person] = self.people[person].refreshed(self.rig));
+                // Its keys have gone with it.
+                self.key = key_of(self.rig, &self.people[0]);
             }
             _ => (),
         }
@@ -238,6 +239,12 @@ impl Objects {
     fn get(&self, name: &str) -> &str {
         self.0.iter().find(|(known, _)| *known == name).map_or("", |(_, id)| id)
     }
+}
+
+/// A client with a new API key of `person`, which may do next to nothing.
+fn key_of(rig: &Rig, person: &Person) -> Client {
+    let key = person.client.post("/auth/keys", &json!({"name": "k", "scopes": ["webhooks"]})).expect(201).json();
+    rig.edge.bearer(key["key"].as_str().unwrap())
 }
 
 fn last(path: &str) -> String {
