@@ -1,14 +1,14 @@
 //! The OpenAI-compatible proxy in front of LLM providers.
 //!
-//! - `POST /v1/chat/completions`: the caller's bytes go to the first configured route of the model alias, the
-//!   provider's bytes come back, streams event by event. Usage is known also when the caller did not ask for it or hangs
+//! - `POST /v1/chat/completions`: the caller's bytes go to a route of the model alias, to others while nothing of an
+//!   answer has come, the provider's bytes come back, streams event by event. Usage is known also when the caller did not ask for it or hangs
 //!   up; every call leaves exactly one usage event, written after the answer.
 //! - `GET /v1/models`: the aliases.
 //! - `GET /v1/usage`: what was used.
 //!
-//! One file per step, in the order of a call: `completion` reads the request (`completion_request`), finds a route
-//! (`catalog`), begins a `call` by reserving what it could come to (`worst_case`), sends, and passes the answer on, in
-//! one piece or through a `relay` that frames (`sse`) and watches (`chunk`, `observation`) it. However it ends (`ending`,
+//! One file per step, in the order of a call: `completion` reads the request (`completion_request`), finds the ways to
+//! answer it (`catalog`, `routing`), begins a `call` by reserving what it could come to (`worst_case`), tries one way after
+//! the other (`attempt`, `breakers`), and passes the answer on, in one piece or through a `relay` that frames (`sse`) and watches (`chunk`, `observation`) it. However it ends (`ending`,
 //! `refusal`), the call leaves its event (`usage_event`, `tokens`) to the `settlements`.
 
 mod answer_headers;
