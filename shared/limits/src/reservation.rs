@@ -1,9 +1,9 @@
 use futures_channel::oneshot;
-use platform::{Context, StoreError, timeout};
+use platform::{Context, StoreError};
 use problem::Problem;
 use quota::account::{Decision, Operation, Outcome, Reserve, Standing};
 
-use crate::{Availability, Config, refusal};
+use crate::{Availability, Config, refusal, take};
 
 /// A call that may begin. It ends by [`Reservation::end`]; one that is dropped before came to nothing.
 pub struct Reservation {
@@ -32,30 +32,21 @@ pub async fn reserve(
     config: &Config,
     availability: &Availability,
     context: &Context,
-    spawn: impl FnOnce(Answered),
+    spawn: impl FnOnce(Answered) + Send,
 ) -> Result<Reservation, Problem> {
-    if !availability.may_ask(context) {
-        availability.decided_without(false, "it has not answered lately");
-        return Err(refusal::unavailable(context));
-    }
     let ((answer, answered), (ended, end)) = (oneshot::channel(), oneshot::channel());
-    spawn(Answered(answer, end));
-    let outcome = timeout(&*context.clock, config.deadline, answered).await;
-    let reason = match outcome {
-        Ok(Ok(Ok(outcomes))) => match outcomes.into_iter().next() {
-            Some(Outcome::Decided(decision)) => {
-                availability.succeeded();
-                return admit(decision, ended);
-            }
-            _ => "the account is full".to_owned(),
-        },
-        Ok(Ok(Err(error))) => error.to_string(),
-        Ok(Err(_)) => "the request's background work was ended".to_owned(),
-        Err(_) => "it did not answer in time".to_owned(),
+    let asking = async move {
+        spawn(Answered(answer, end));
+        answered.await.unwrap_or_else(|_| Err(StoreError::Unavailable("the background work was ended".into())))
     };
-    availability.failed(context);
-    availability.decided_without(false, &reason);
-    Err(refusal::unavailable(context))
+    let decided = take::in_time(config, availability, context, 1, asking).await;
+    match decided.map(|decisions| decisions.into_iter().next().unwrap_or_default()) {
+        Ok(decision) => admit(decision, ended),
+        Err(reason) => {
+            availability.decided_without(false, &reason);
+            Err(refusal::unavailable(context))
+        }
+    }
 }
 
 fn admit(decision: Decision, ended: oneshot::Sender<Operation>) -> Result<Reservation, Problem> {

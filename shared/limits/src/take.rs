@@ -1,4 +1,4 @@
-use platform::{Context, timeout};
+use platform::{Context, StoreError, timeout};
 use problem::Problem;
 use quota::account::{Amounts, Decision, Operation, Outcome, Rule, Standing, Subject};
 
@@ -63,12 +63,24 @@ async fn decide(
     account: &str,
     operations: &[Operation],
 ) -> Result<Vec<Decision>, String> {
+    in_time(config, availability, context, operations.len(), context.ledger.apply(account, operations)).await
+}
+
+/// What `asking` comes to within the deadline, as `count` decisions; or why there are none. It is not begun while the
+/// ledger is left alone.
+pub(crate) async fn in_time(
+    config: &Config,
+    availability: &Availability,
+    context: &Context,
+    count: usize,
+    asking: impl Future<Output = Result<Vec<Outcome>, StoreError>> + Send,
+) -> Result<Vec<Decision>, String> {
     if !availability.may_ask(context) {
         return Err("it has not answered lately".to_owned());
     }
-    let decisions = match timeout(&*context.clock, config.deadline, context.ledger.apply(account, operations)).await {
+    let decisions = match timeout(&*context.clock, config.deadline, asking).await {
         Ok(Ok(outcomes)) => decisions(outcomes)
-            .filter(|decisions| decisions.len() == operations.len())
+            .filter(|decisions| decisions.len() == count)
             .ok_or_else(|| "the account is full".to_owned()),
         Ok(Err(error)) => Err(error.to_string()),
         Err(_) => Err("it did not answer in time".to_owned()),
