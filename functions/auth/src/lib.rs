@@ -21,15 +21,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use audit::{Origin, Recorder};
+use front_door::uncached_json as answer;
 use front_door::{Function, segments};
 use http::StatusCode;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::request::Parts;
 use json_body::Limits;
 use platform::{Body, Configuration, Context, Request, Response};
 use problem::{Problem, kinds};
 use secrecy::SecretString;
-use serde::Serialize;
 use serde_json::{Value, json};
 use supabase::Supabase;
 use token::{Authenticator, Caller, KeyMint, Refusal, Sent, SigningKeys};
@@ -157,19 +156,6 @@ fn own_token(caller: &Caller) -> Result<SecretString, Problem> {
     caller.access_token().ok_or_else(|| {
         Problem::new(kinds::PERMISSION_DENIED).detail("This needs the user: sign in and use that access token.")
     })
-}
-
-/// A JSON answer that no cache keeps: it names a person or holds a credential.
-fn answer(status: StatusCode, body: &impl Serialize) -> Result<Response, Problem> {
-    let text = serde_json::to_string(body).map_err(|error| {
-        tracing::error!(%error, "an answer cannot be written");
-        Problem::new(kinds::INTERNAL)
-    })?;
-    let mut response = Response::new(Body::from(text));
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Ok(response)
 }
 
 /// `{"data": […]}` of an answer that has its list under `name`.

@@ -52,25 +52,12 @@ pub fn id(segment: &str) -> Result<Uuid, Problem> {
 }
 
 fn refused(error: Error, places: Places) -> Problem {
-    match error {
-        Error::Domain { status, message, field: Some(field) } => {
-            match places.iter().find(|(argument, _)| *argument == field) {
-                Some((_, place)) => Error::Domain { status, message, field: Some((*place).into()) }.into(),
-                None => Error::Domain { status, message: sentence(&message), field: None }.into(),
-            }
-        }
-        Error::Domain { status, message, field: None } => {
-            Error::Domain { status, message: sentence(&message), field: None }.into()
-        }
-        other => other.into(),
+    if let Error::Domain { status, message, field: Some(field) } = &error
+        && let Some((_, place)) = places.iter().find(|(argument, _)| *argument == field)
+    {
+        return Error::Domain { status: *status, message: message.clone(), field: Some((*place).into()) }.into();
     }
-}
-
-/// The words of a database function as a sentence.
-fn sentence(message: &str) -> String {
-    let mut rest = message.chars();
-    let first = rest.next().map(|first| first.to_uppercase().collect::<String>());
-    first.map_or_else(String::new, |first| format!("{first}{}.", rest.as_str()))
+    error.without_place().into()
 }
 
 #[cfg(test)]

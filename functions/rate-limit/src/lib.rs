@@ -23,8 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use audit::Origin;
-use front_door::{Function, segments};
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use front_door::{Function, segments, uncached_json};
 use http::request::Parts;
 use http::{Method, StatusCode};
 use limits::Availability;
@@ -111,15 +110,7 @@ async fn read<T: DeserializeOwned>(head: &Parts, body: Body, context: &Context) 
     json_body::parse(&json_body::read(&head.headers, body, BODY, &*context.clock).await?)
 }
 
-/// A JSON answer that no cache keeps: it is true for this moment.
+/// An answer is true for this moment.
 fn answer(body: &impl Serialize) -> Result<Response, Problem> {
-    let text = serde_json::to_string(body).map_err(|error| {
-        tracing::error!(%error, "an answer cannot be written");
-        Problem::new(kinds::INTERNAL)
-    })?;
-    let mut response = Response::new(Body::from(text));
-    *response.status_mut() = StatusCode::OK;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Ok(response)
+    uncached_json(StatusCode::OK, body)
 }

@@ -56,17 +56,5 @@ impl Store {
 
 /// The arguments are no members of the request's body, so that no place in it is told.
 fn refused(error: Error) -> Problem {
-    match error {
-        Error::Domain { status, message, .. } => {
-            Error::Domain { status, message: sentence(&message), field: None }.into()
-        }
-        other => other.into(),
-    }
-}
-
-/// The words of a database function as a sentence.
-fn sentence(message: &str) -> String {
-    let mut rest = message.chars();
-    let first = rest.next().map(|first| first.to_uppercase().collect::<String>());
-    first.map_or_else(String::new, |first| format!("{first}{}.", rest.as_str()))
+    error.without_place().into()
 }

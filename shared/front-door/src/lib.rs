@@ -9,7 +9,7 @@ mod cors;
 mod dialect;
 mod function;
 
-pub use answer::json;
+pub use answer::{json, uncached_json};
 pub use function::{Function, segments};
 
 use http::Method;

@@ -99,6 +99,16 @@ fn text_or_nothing<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<
 }
 
 impl Error {
+    /// The same refusal of a database function, its words as a sentence that names no place in the request. Other errors
+    /// stay as they are.
+    #[must_use]
+    pub fn without_place(self) -> Self {
+        match self {
+            Self::Domain { status, message, .. } => Self::Domain { status, message: sentence(&message), field: None },
+            other => other,
+        }
+    }
+
     /// What an answer without success means to who called as `identity`.
     pub(crate) fn of_answer(status: StatusCode, headers: &HeaderMap, body: &[u8], identity: &Identity<'_>) -> Self {
         let body: ErrorBody = serde_json::from_slice(body).unwrap_or_default();
@@ -208,6 +218,13 @@ fn domain_kind(status: u16) -> &'static Kind {
 fn unavailable(retry_after: Option<Duration>) -> Problem {
     let seconds = retry_after.unwrap_or(DEFAULT_RETRY_AFTER).as_secs().max(1);
     Problem::new(kinds::UPSTREAM_UNAVAILABLE).header(RETRY_AFTER, &seconds.to_string())
+}
+
+/// `the name is taken` as `The name is taken.`
+fn sentence(message: &str) -> String {
+    let mut rest = message.chars();
+    let first = rest.next().map(|first| first.to_uppercase().collect::<String>());
+    first.map_or_else(String::new, |first| format!("{first}{}.", rest.as_str()))
 }
 
 #[cfg(test)]
