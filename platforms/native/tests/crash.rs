@@ -17,6 +17,7 @@ use std::time::Duration;
 use libtest_mimic::{Arguments, Trial};
 use platform::fakes::block_on;
 use quota::account::{Account, Amounts, Operation, Outcome, Per, Reserve, Rule, Subject, Unit};
+use quota::samples::Random;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -147,7 +148,7 @@ impl Drop for Running {
 }
 
 fn kill_at_random() {
-    let (folder, mut expected, mut random) = (TempDir::new().unwrap(), Expected::new(), Random(0x9e37_79b9));
+    let (folder, mut expected, mut random) = (TempDir::new().unwrap(), Expected::new(), Random::new(7));
     for _ in 0..ROUNDS {
         let answered = run_and_kill(folder.path(), expected.next, random.below(1500));
         (0..answered).for_each(|_| expected.step());
@@ -257,16 +258,4 @@ fn answer(mut caller: &TcpStream, fails: bool, batches: &Sender<Vec<String>>) ->
     let ids = events.iter().map(|event| event["id"].as_str().unwrap().to_owned()).collect();
     let _ = batches.send(ids);
     caller.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}")
-}
-
-/// Xorshift (Marsaglia, 2003): good enough to choose a moment.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % limit
-    }
 }

@@ -4,7 +4,7 @@ use crate::account::{Amounts, Operation, Per, Reserve, Rule, Subject, Unit};
 
 /// Operations with their times, in nanoseconds since the epoch.
 pub fn sequence(seed: u64, length: usize) -> Vec<(u64, Operation)> {
-    let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    let mut random = Random::new(seed);
     // Shortly before a month's end, so that days and months begin.
     let mut now = 1_798_761_600_000_000_000 - random.below(200_000) * 1_000_000_000;
     (0..length)
@@ -20,10 +20,16 @@ pub fn sequence(seed: u64, length: usize) -> Vec<(u64, Operation)> {
 }
 
 /// Xorshift (Marsaglia, 2003): good enough to choose operations, and the same everywhere.
-struct Random(u64);
+pub struct Random(u64);
 
 impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
+    /// Numbers that follow from `seed`.
+    pub fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    /// One from 0 to below `limit`.
+    pub fn below(&mut self, limit: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;

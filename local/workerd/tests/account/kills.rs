@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::json;
 
-use super::{Random, SECOND, allowed, apply, ask, dollars, now, reserve, settle};
+use quota::samples::Random;
+
+use super::{SECOND, allowed, apply, ask, dollars, now, reserve, settle};
 use crate::account::database::{Database, Mood};
 use crate::rig::{Worker, eventually, worker};
 
@@ -26,7 +28,7 @@ struct Book {
 fn what_was_answered_survives_kills_at_any_moment() {
     let database = Database::start();
     let Some(mut worker) = worker(&database.variables()) else { return };
-    let (mut random, mut all) = (Random(7), Book::default());
+    let (mut random, mut all) = (Random::new(7), Book::default());
     for round in 0..ROUNDS {
         database.set(if round % 3 == 1 { Mood::Away } else { Mood::Works });
         let (url, answers, enough) = (worker.url().to_owned(), AtomicUsize::new(0), 1 + random.below(300));
@@ -61,7 +63,7 @@ fn what_was_answered_survives_kills_at_any_moment() {
 
 /// Begins calls and ends two of three until nobody answers.
 fn load(url: &str, client: u64, answers: &AtomicUsize) -> Book {
-    let (mut book, mut random) = (Book::default(), Random(client + 1));
+    let (mut book, mut random) = (Book::default(), Random::new(client + 1));
     for call in 0.. {
         let (id, amount) = (format!("{client:03}-{call:05}"), random.below(RESERVED));
         book.asked.insert(id.clone(), amount);

@@ -6,7 +6,7 @@ mod kills;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use quota::account::{Account, Amounts, Operation, Outcome, Per, Reserve, Rule, Subject, Unit};
-use quota::samples::sequence;
+use quota::samples::{Random, sequence};
 use serde_json::{Value, json};
 
 use crate::rig::{Connection, Worker, eventually, post, worker};
@@ -65,23 +65,11 @@ fn row(id: &str, status: &str) -> String {
     json!({"id": id, "status": status}).to_string()
 }
 
-/// Numbers to choose by (xorshift; Marsaglia, 2003).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % limit
-    }
-}
-
 #[test]
 fn the_object_decides_what_the_account_decides_whenever_it_is_killed() {
     let Some(mut worker) = worker(&[]) else { return };
     for seed in 1..=4 {
-        let (name, mut random, mut model) = (format!("sample-{seed}"), Random(seed), Account::default());
+        let (name, mut random, mut model) = (format!("sample-{seed}"), Random::new(seed), Account::default());
         for (at, operation) in sequence(seed, 150) {
             let now = at + CENTURY;
             match random.below(25) {
