@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::header::{ACCEPT, ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{HeaderMap, Response, StatusCode};
 use platform::{Body, Context, Request, SendError, timeout};
 use problem::{Problem, kinds};
@@ -14,7 +14,8 @@ use crate::breakers::Fault;
 use crate::call::Call;
 use crate::chunk::Reading;
 use crate::completion_request::CompletionRequest;
-use crate::config::{Provider, Timeouts};
+use crate::config::Timeouts;
+use crate::providers::{Protocol, Provider};
 use crate::relay::Relay;
 use crate::routing::Way;
 use crate::usage_event::Status;
@@ -91,14 +92,15 @@ pub(crate) async fn run(
         let failure = refusal(response, way.provider, context).await;
         return failed(call, failure);
     }
-    let expected = if completion.stream { EVENT_STREAM } else { JSON };
+    let protocol = &*way.provider.protocol;
+    let expected = if completion.stream { protocol.stream_media_type() } else { JSON };
     if !has_media_type(response.headers(), expected) {
         return failed(call, Failure::route(Status::UpstreamError, Next::Route, unreadable()));
     }
     if completion.stream {
-        stream(call, response, !completion.wants_usage, limits, context).await
+        stream(call, response, protocol, question, context).await
     } else {
-        whole(call, response, limits.answer, context).await
+        whole(call, response, protocol, limits.answer, context).await
     }
 }
 
@@ -108,18 +110,15 @@ fn failed<T>(call: Call, failure: Failure) -> Result<T, Box<(Call, Failure)>> {
 
 /// Nothing of the caller's headers goes to a provider.
 fn outbound(question: &Question<'_>, way: &Way<'_>, call: &Call, context: &Context) -> Result<Request, Problem> {
-    let accept = if question.completion.stream { EVENT_STREAM } else { JSON };
-    let mut request = Request::new(Body::from(question.completion.body_for(&way.route.model)));
-    *request.method_mut() = http::Method::POST;
-    *request.uri_mut() = way.provider.completions.clone();
+    let completion = question.completion;
+    let protocol = &way.provider.protocol;
+    let mut request = protocol.request(completion, &way.route.model, context)?;
+    let accept = if completion.stream { protocol.stream_media_type() } else { JSON };
     let headers = request.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
     headers.insert(ACCEPT, HeaderValue::from_static(accept));
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     headers.insert(X_REQUEST_ID, call.request_id().header_value());
-    if way.provider.key.is_some() {
-        headers.insert(AUTHORIZATION, way.provider.authorization().ok_or(kinds::MISCONFIGURED)?);
-    }
     if let Some(trace) = question.trace {
         headers.insert(TRACEPARENT, trace.child(&*context.entropy).header_value());
     }
@@ -133,16 +132,16 @@ async fn refusal(response: platform::Response, provider: &Provider, context: &Co
     let body = body.ok().and_then(Result::ok).unwrap_or_default();
     tracing::warn!(provider = provider.name, status = parts.status.as_u16(), "the provider refused a call");
     let after = retry_after(&parts.headers);
-    let (fault, next) = match parts.status.as_u16() {
+    let refusal = provider.protocol.refusal(parts.status, &parts.headers, &body);
+    let (fault, next) = match refusal.status.as_u16() {
         429 => (Fault::Nobody, Next::Again(after)),
         408 | 409 => (Fault::Route, Next::Again(after)),
-        403 if provider.name == "together" => (Fault::Nobody, Next::Nothing), // a context that is too long
         401..=403 => (Fault::Credential, Next::Route),
         404 => (Fault::Route, Next::Route), // the provider does not have the route's model
         400..=499 => (Fault::Nobody, Next::Nothing),
         _ => (Fault::Route, Next::Again(after)),
     };
-    let answer = refusal::answer(parts.status, &parts.headers, &body, provider);
+    let answer = refusal::answer(&refusal, &parts.headers, provider);
     Failure { answer, status: Status::UpstreamError, fault, next }
 }
 
@@ -157,12 +156,14 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 async fn stream(
     call: Call,
     response: platform::Response,
-    hides_usage: bool,
-    limits: Timeouts,
+    protocol: &dyn Protocol,
+    question: &Question<'_>,
     context: &Context,
 ) -> Result<platform::Response, Box<(Call, Failure)>> {
     let (parts, body) = response.into_parts();
-    let mut relay = Relay::new(body.into_stream(), call, hides_usage, limits, Arc::clone(&context.clock));
+    let (limits, hides_usage) = (question.limits, !question.completion.wants_usage);
+    let events = protocol.events(body.into_stream(), call.identity());
+    let mut relay = Relay::new(events, call, hides_usage, limits, Arc::clone(&context.clock));
     if let Err(ending) = relay.begin().await {
         // Nothing has reached the caller, so nothing was truncated.
         let failure = if ending.status() == Status::Timeout {
@@ -176,10 +177,7 @@ async fn stream(
     let mut headers = HeaderMap::new();
     answer_headers::copy(&parts.headers, &mut headers);
     answer_headers::describe(relay.call(), &mut headers);
-    headers.insert(
-        CONTENT_TYPE,
-        parts.headers.get(CONTENT_TYPE).cloned().unwrap_or(HeaderValue::from_static(EVENT_STREAM)),
-    );
+    headers.insert(CONTENT_TYPE, media_type(&parts.headers, EVENT_STREAM));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store, no-transform"));
     Ok(respond(headers, Body::from_stream(relay)))
 }
@@ -187,6 +185,7 @@ async fn stream(
 async fn whole(
     mut call: Call,
     response: platform::Response,
+    protocol: &dyn Protocol,
     limit: Duration,
     context: &Context,
 ) -> Result<platform::Response, Box<(Call, Failure)>> {
@@ -200,9 +199,10 @@ async fn whole(
         }
         Err(_) => return failed(call, Failure::route(Status::Timeout, Next::Route, late())),
     };
-    if !observe(&mut call, &bytes, context) {
+    let answer = protocol.answer(bytes, &call.identity());
+    let Some(bytes) = answer.filter(|bytes| observe(&mut call, bytes, context)) else {
         return failed(call, Failure::route(Status::UpstreamError, Next::Again(None), unreadable()));
-    }
+    };
     call.http_status = Some(200);
     let mut headers = HeaderMap::new();
     answer_headers::copy(&parts.headers, &mut headers);
@@ -210,7 +210,7 @@ async fn whole(
     if let Some(cost) = call.dollars().and_then(|dollars| HeaderValue::try_from(dollars).ok()) {
         headers.insert("x-qlp-cost-usd", cost);
     }
-    headers.insert(CONTENT_TYPE, parts.headers.get(CONTENT_TYPE).cloned().unwrap_or(HeaderValue::from_static(JSON)));
+    headers.insert(CONTENT_TYPE, media_type(&parts.headers, JSON));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     call.settle(Status::Success);
     Ok(respond(headers, bytes.into()))
@@ -236,6 +236,12 @@ fn respond(headers: HeaderMap, body: Body) -> platform::Response {
 fn has_media_type(headers: &HeaderMap, expected: &str) -> bool {
     let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     value.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(expected)
+}
+
+/// The provider's own words for `expected`, unless it answered in another type.
+fn media_type(headers: &HeaderMap, expected: &'static str) -> HeaderValue {
+    let sent = headers.get(CONTENT_TYPE).filter(|_| has_media_type(headers, expected));
+    sent.cloned().unwrap_or(HeaderValue::from_static(expected))
 }
 
 fn unreachable(error: &SendError) -> Problem {

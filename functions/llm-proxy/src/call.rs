@@ -13,6 +13,7 @@ use crate::LlmProxy;
 use crate::catalog::Route;
 use crate::completion_request::CompletionRequest;
 use crate::observation::Observation;
+use crate::providers::Identity;
 use crate::routing::Way;
 use crate::tokens::{Price, Tokens, dollars};
 use crate::usage_event::{Status, UsageEvent, UsageSource};
@@ -120,6 +121,11 @@ impl Call {
     /// Who answers, as far as it is known.
     pub(crate) fn model(&self) -> &str {
         self.seen.model.as_deref().unwrap_or(&self.plan.model)
+    }
+
+    /// What an answer is called that has no name of its own.
+    pub(crate) fn identity(&self) -> Identity {
+        Identity { id: self.plan.id, model: self.plan.model.clone(), created: self.plan.tried_at }
     }
 
     /// Which provider answers.

@@ -1,13 +1,13 @@
 //! Which providers there are, and the limits of a call.
 
-use std::fmt;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use http::{HeaderValue, Uri};
 use platform::Configuration;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
+
+use crate::providers::{OpenAi, Protocol, Provider, Together};
 
 /// What the proxy is told by its variables.
 #[derive(Debug)]
@@ -17,15 +17,6 @@ pub struct Config {
     pub(crate) timeouts: Timeouts,
     /// Failures in a row after which a route is left alone; 0 for never.
     pub(crate) breaker_failures: u32,
-}
-
-/// A provider that speaks OpenAI's protocol.
-pub(crate) struct Provider {
-    /// As the routes of the catalog name it.
-    pub(crate) name: &'static str,
-    pub(crate) completions: Uri,
-    /// Our credential there. It goes nowhere else.
-    pub(crate) key: Option<SecretString>,
 }
 
 /// How long a provider may take.
@@ -86,48 +77,32 @@ impl Timeouts {
     }
 }
 
-impl Provider {
-    /// The `authorization` header, marked so that no log shows it.
-    pub(crate) fn authorization(&self) -> Option<HeaderValue> {
-        let value = format!("Bearer {}", self.key.as_ref()?.expose_secret());
-        let mut value = HeaderValue::try_from(value).ok()?;
-        value.set_sensitive(true);
-        Some(value)
-    }
-}
-
-impl fmt::Debug for Provider {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Provider").field("name", &self.name).finish_non_exhaustive()
-    }
-}
-
 async fn providers(read: &mut Configuration<'_>) -> Vec<Provider> {
     let mut providers = Vec::new();
-    for (name, key, base, default_base) in [
-        ("together", "TOGETHER_API_KEY", "TOGETHER_BASE_URL", "https://api.together.xyz/v1"),
-        ("openai", "OPENAI_API_KEY", "OPENAI_BASE_URL", "https://api.openai.com/v1"),
-    ] {
-        let (key, base) = (api_key(read, key).await, read.optional_url(base).await);
-        let base = base.or_else(|| Url::parse(default_base).ok());
-        providers.extend(key.zip(base).and_then(|(key, base)| provider(name, &base, "", Some(key))));
-    }
-    if let Some(base) = read.optional_url("OLLAMA_URL").await {
-        providers.extend(provider("ollama", &base, "/v1", None));
-    }
-    if let Some(base) = read.optional_url("LLM_SIMULATOR_URL").await {
-        let key = api_key(read, "LLM_SIMULATOR_API_KEY").await;
-        providers.extend(provider("simulator", &base, "/v1", key));
+    let together = keyed(read, "TOGETHER_API_KEY", "TOGETHER_BASE_URL", "https://api.together.xyz/v1").await;
+    providers.extend(together.map(|protocol| provider("together", Together(protocol))));
+    let openai = keyed(read, "OPENAI_API_KEY", "OPENAI_BASE_URL", "https://api.openai.com/v1").await;
+    providers.extend(openai.map(|protocol| provider("openai", protocol)));
+    for (name, url, key) in
+        [("ollama", "OLLAMA_URL", None), ("simulator", "LLM_SIMULATOR_URL", Some("LLM_SIMULATOR_API_KEY"))]
+    {
+        let Some(mut base) = read.optional_url(url).await else { continue };
+        base.set_path(&format!("{}/v1", base.path().trim_end_matches('/')));
+        let key = if let Some(key) = key { api_key(read, key).await } else { None };
+        providers.extend(OpenAi::at(&base, key).map(|protocol| provider(name, protocol)));
     }
     providers
 }
 
-fn provider(name: &'static str, base: &Url, prefix: &str, key: Option<SecretString>) -> Option<Provider> {
-    let mut endpoint = base.clone();
-    endpoint.set_query(None);
-    endpoint.set_fragment(None);
-    endpoint.set_path(&format!("{}{prefix}/chat/completions", base.path().trim_end_matches('/')));
-    Some(Provider { name, completions: endpoint.as_str().parse().ok()?, key })
+fn provider(name: &'static str, protocol: impl Protocol + 'static) -> Provider {
+    Provider { name, protocol: Box::new(protocol) }
+}
+
+/// A provider that is there when its key is set.
+async fn keyed(read: &mut Configuration<'_>, key: &str, base: &str, default_base: &str) -> Option<OpenAi> {
+    let (key, base) = (api_key(read, key).await, read.optional_url(base).await);
+    let base = base.or_else(|| Url::parse(default_base).ok())?;
+    OpenAi::at(&base, Some(key?))
 }
 
 async fn api_key(read: &mut Configuration<'_>, name: &str) -> Option<SecretString> {
@@ -177,6 +152,7 @@ mod tests {
     use platform::fakes::{Host, block_on};
 
     use super::*;
+    use crate::completion_request::CompletionRequest;
 
     fn load(variables: &[(&str, &str)]) -> Result<Config, ConfigurationError> {
         let host = Host::new();
@@ -189,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn each_provider_has_its_endpoint_and_key() {
+    fn each_provider_that_is_set_has_its_address_and_its_key() {
         let config = load(&[
             ("TOGETHER_API_KEY", "t-key"),
             ("OPENAI_API_KEY", "o-key"),
@@ -198,19 +174,23 @@ mod tests {
             ("LLM_SIMULATOR_URL", "http://127.0.0.1:9000/"),
         ])
         .unwrap();
-        let endpoints: Vec<_> =
-            config.providers.iter().map(|provider| (provider.name, provider.completions.to_string())).collect();
-        assert_eq!(
-            endpoints,
-            [
-                ("together", "https://api.together.xyz/v1/chat/completions".to_owned()),
-                ("openai", "https://gateway.test/openai/v1/chat/completions".to_owned()),
-                ("ollama", "http://127.0.0.1:11434/v1/chat/completions".to_owned()),
-                ("simulator", "http://127.0.0.1:9000/v1/chat/completions".to_owned()),
-            ]
-        );
-        assert_eq!(config.provider("openai").unwrap().authorization().unwrap(), "Bearer o-key");
-        assert!(config.provider("ollama").unwrap().authorization().is_none());
+        let completion = bytes::Bytes::from_static(br#"{"model":"m","messages":[1]}"#);
+        let completion = CompletionRequest::parse(completion).unwrap();
+        let asked = |name: &str| {
+            let protocol = &config.provider(name).unwrap().protocol;
+            protocol.request(&completion, "m", &Host::new().context()).unwrap()
+        };
+        for (name, uri, authorization) in [
+            ("together", "https://api.together.xyz/v1/chat/completions", Some("Bearer t-key")),
+            ("openai", "https://gateway.test/openai/v1/chat/completions", Some("Bearer o-key")),
+            ("ollama", "http://127.0.0.1:11434/v1/chat/completions", None),
+            ("simulator", "http://127.0.0.1:9000/v1/chat/completions", None),
+        ] {
+            let request = asked(name);
+            assert_eq!(request.uri(), uri);
+            let sent = request.headers().get("authorization").map(|value| value.to_str().unwrap());
+            assert_eq!(sent, authorization, "{name}");
+        }
         assert!(!format!("{config:?}").contains("o-key"));
     }
 

@@ -45,9 +45,25 @@ impl ErrorWords {
         }
     }
 
+    /// The words of a whole body, where they stand under `error`.
+    pub(crate) fn of_body(body: &[u8]) -> Self {
+        #[derive(Deserialize)]
+        struct Wire<'a> {
+            #[serde(borrow)]
+            error: Option<&'a RawValue>,
+        }
+        let wire: Option<Wire> = serde_json::from_slice(body).ok();
+        wire.and_then(|wire| wire.error).map(Self::of).unwrap_or_default()
+    }
+
     /// The same with another code.
     pub(crate) fn with_code(self, code: &str) -> Self {
         Self { code: Some(code.into()), ..self }
+    }
+
+    /// The same with another sentence.
+    pub(crate) fn with_message(self, message: &str) -> Self {
+        Self { message: Some(message.into()), ..self }
     }
 
     /// The provider's sentence. It may be repeated only where it speaks of the caller's own request.

@@ -8,7 +8,7 @@
 //!
 //! One file per step, in the order of a call: `completion` reads the request (`completion_request`), finds the ways to
 //! answer it (`catalog`, `routing`), begins a `call` by reserving what it could come to (`worst_case`), tries one way after
-//! the other (`attempt`, `breakers`), and passes the answer on, in one piece or through a `relay` that frames (`sse`) and watches (`chunk`, `observation`) it. However it ends (`ending`,
+//! the other (`attempt`, `breakers`) in its provider's protocol (`providers`), and passes the answer on, in one piece or through a `relay` that frames (`sse`) and watches (`chunk`, `observation`) it. However it ends (`ending`,
 //! `refusal`), the call leaves its event (`usage_event`, `tokens`) to the `settlements`.
 
 mod answer_headers;
@@ -25,6 +25,7 @@ mod error_words;
 mod measure;
 mod models;
 mod observation;
+mod providers;
 mod refusal;
 mod relay;
 mod routing;

@@ -4,7 +4,8 @@ use platform::Context;
 use problem::{Problem, kinds};
 
 use crate::catalog::{Models, Route};
-use crate::config::{Config, Provider};
+use crate::config::Config;
+use crate::providers::Provider;
 
 /// A route whose provider is configured.
 #[derive(Clone, Copy)]
@@ -78,6 +79,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::providers::OpenAi;
 
     fn route(model: &str, priority: u32, weight: u32) -> Route {
         let route = json!({"provider": "simulator", "model": model, "priority": priority, "weight": weight});
@@ -85,8 +87,8 @@ mod tests {
     }
 
     fn order(routes: &[Route], host: &Host) -> Vec<String> {
-        let completions = "http://provider.test/v1/chat/completions".parse().unwrap();
-        let provider = Provider { name: "simulator", completions, key: None };
+        let protocol = OpenAi::at(&"http://provider.test/v1".parse().unwrap(), None).unwrap();
+        let provider = Provider { name: "simulator", protocol: Box::new(protocol) };
         let mut ways: Vec<_> = routes.iter().map(|route| Way { provider: &provider, route }).collect();
         ways.sort_by_key(|way| way.route.priority);
         shuffle(&mut ways, &host.context());

@@ -1,0 +1,86 @@
+//! Providers and the protocols they speak.
+//!
+//! In here a completion is OpenAI's: its request, answer, events and errors. A protocol translates from it and to it, one
+//! file each; OpenAI's own passes the bytes on as they are.
+
+mod openai;
+mod together;
+
+use std::fmt;
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+use platform::{ByteStream, Context, Request, Timestamp};
+use problem::Problem;
+use secrecy::{ExposeSecret as _, SecretString};
+use uuid::Uuid;
+
+use crate::completion_request::CompletionRequest;
+use crate::error_words::ErrorWords;
+
+pub(crate) use openai::OpenAi;
+pub(crate) use together::Together;
+
+/// A provider that is configured.
+pub(crate) struct Provider {
+    /// As the routes of the catalog name it.
+    pub(crate) name: &'static str,
+    pub(crate) protocol: Box<dyn Protocol>,
+}
+
+/// How a provider is asked, and how what it answers is OpenAI's.
+pub(crate) trait Protocol: Send + Sync {
+    /// The request for `completion` to the model that the provider knows as `model`, with our credential. What every
+    /// provider is sent comes on top.
+    fn request(&self, completion: &CompletionRequest, model: &str, context: &Context) -> Result<Request, Problem>;
+
+    /// The media type of a streamed answer.
+    fn stream_media_type(&self) -> &'static str {
+        "text/event-stream"
+    }
+
+    /// A whole answer. `None` if it is none.
+    fn answer(&self, body: Bytes, _: &Identity) -> Option<Bytes> {
+        Some(body)
+    }
+
+    /// A streamed answer as server-sent events, each as soon as it can be known.
+    fn events(&self, body: ByteStream, _: Identity) -> ByteStream {
+        body
+    }
+
+    /// An error status: `body` is what could be read of what came with it.
+    fn refusal(&self, status: StatusCode, _: &HeaderMap, body: &[u8]) -> Refusal {
+        Refusal { status, words: ErrorWords::of_body(body) }
+    }
+
+    /// What must not be repeated to a caller.
+    fn secrets(&self) -> Vec<&SecretString>;
+}
+
+/// What an answer is called where its provider does not name it.
+pub(crate) struct Identity {
+    pub(crate) id: Uuid,
+    /// As the route has it.
+    pub(crate) model: String,
+    pub(crate) created: Timestamp,
+}
+
+/// An error of a provider with the status that OpenAI would give it.
+pub(crate) struct Refusal {
+    pub(crate) status: StatusCode,
+    pub(crate) words: ErrorWords,
+}
+
+impl Provider {
+    /// Whether `text` has one of our secrets in it.
+    pub(crate) fn is_revealed_by(&self, text: &str) -> bool {
+        self.protocol.secrets().iter().any(|secret| text.contains(secret.expose_secret()))
+    }
+}
+
+impl fmt::Debug for Provider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Provider").field("name", &self.name).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,77 @@
+//! OpenAI, and whatever speaks its protocol at another address.
+
+use http::header::{AUTHORIZATION, HeaderValue};
+use http::{Method, Uri};
+use platform::{Body, Context, Request};
+use problem::{Problem, kinds};
+use secrecy::{ExposeSecret as _, SecretString};
+use url::Url;
+
+use super::Protocol;
+use crate::completion_request::CompletionRequest;
+
+/// A base URL of the protocol, and our credential there, if it asks for one.
+pub(crate) struct OpenAi {
+    completions: Uri,
+    /// It goes nowhere else.
+    key: Option<SecretString>,
+}
+
+impl OpenAi {
+    /// `None` if `base` is no address for HTTP.
+    pub(crate) fn at(base: &Url, key: Option<SecretString>) -> Option<Self> {
+        let mut endpoint = base.clone();
+        endpoint.set_query(None);
+        endpoint.set_fragment(None);
+        endpoint.set_path(&format!("{}/chat/completions", base.path().trim_end_matches('/')));
+        Some(Self { completions: endpoint.as_str().parse().ok()?, key })
+    }
+}
+
+impl Protocol for OpenAi {
+    fn request(&self, completion: &CompletionRequest, model: &str, _: &Context) -> Result<Request, Problem> {
+        let mut request = Request::new(Body::from(completion.body_for(model)));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = self.completions.clone();
+        if let Some(key) = &self.key {
+            request.headers_mut().insert(AUTHORIZATION, bearer(key).ok_or(kinds::MISCONFIGURED)?);
+        }
+        Ok(request)
+    }
+
+    fn secrets(&self) -> Vec<&SecretString> {
+        self.key.iter().collect()
+    }
+}
+
+/// An `authorization` header, marked so that no log shows it.
+pub(super) fn bearer(key: &SecretString) -> Option<HeaderValue> {
+    let mut value = HeaderValue::try_from(format!("Bearer {}", key.expose_secret())).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use platform::fakes::Host;
+
+    use super::*;
+
+    #[test]
+    fn asks_below_its_base_with_its_key() {
+        let completion = Bytes::from_static(br#"{"model":"m","messages":[1]}"#);
+        let completion = CompletionRequest::parse(completion).unwrap();
+        for (base, key, uri) in [
+            ("https://gateway.test/openai/v1/?x=1", Some("o-key"), "https://gateway.test/openai/v1/chat/completions"),
+            ("http://127.0.0.1:9000/v1", None, "http://127.0.0.1:9000/v1/chat/completions"),
+        ] {
+            let protocol = OpenAi::at(&base.parse().unwrap(), key.map(SecretString::from)).unwrap();
+            let request = protocol.request(&completion, "theirs", &Host::new().context()).unwrap();
+            assert_eq!(request.uri(), uri);
+            let sent = request.headers().get(AUTHORIZATION).map(|value| value.to_str().unwrap());
+            assert_eq!(sent, key.map(|_| "Bearer o-key"));
+            assert!(!format!("{request:?}").contains("o-key"));
+        }
+    }
+}
