@@ -6,6 +6,7 @@
 mod client;
 mod gate;
 mod hygiene;
+pub mod python;
 mod raw;
 mod rig;
 
