@@ -3,6 +3,7 @@
 //! In here a completion is OpenAI's: its request, answer, events and errors. A protocol translates from it and to it, one
 //! file each; OpenAI's own passes the bytes on as they are.
 
+mod anthropic;
 mod azure;
 mod openai;
 mod together;
@@ -20,6 +21,7 @@ use crate::catalog::Route;
 use crate::completion_request::CompletionRequest;
 use crate::error_words::ErrorWords;
 
+pub(crate) use anthropic::Anthropic;
 pub(crate) use azure::{Azure, Credential};
 pub(crate) use openai::OpenAi;
 pub(crate) use together::Together;

@@ -3,13 +3,14 @@ use std::collections::BTreeMap;
 use crate::{Error, Supabase};
 
 /// The variables by which a real LLM provider replaces the simulator.
-const REAL_PROVIDERS: [&str; 7] = [
+const REAL_PROVIDERS: [&str; 8] = [
     "TOGETHER_API_KEY",
     "OPENAI_API_KEY",
     "AZURE_OPENAI_ENDPOINT",
     "AZURE_OPENAI_API_KEY",
     "AZURE_OPENAI_AD_TOKEN",
     "AZURE_OPENAI_API_VERSION",
+    "ANTHROPIC_API_KEY",
     "OLLAMA_URL",
 ];
 
