@@ -15,6 +15,7 @@ mod control;
 mod delivery;
 mod embeddings;
 mod error;
+mod event_stream;
 mod exchange;
 mod json_answer;
 mod peer;
