@@ -18,6 +18,7 @@ mod error;
 mod event_stream;
 mod exchange;
 mod json_answer;
+mod messages;
 mod peer;
 mod reply;
 mod routes;
