@@ -37,7 +37,9 @@ const VERSION: (HeaderName, HeaderValue) =
 /// How a 400 begins or goes on that is about the length of the caller's prompt.
 const TOO_LONG: [&str; 2] = ["prompt is too long", "exceed context limit"];
 /// A 400 with one of these is about our account.
-const UNPAID: [&str; 2] = ["credit balance is too low", "API usage limits"];
+const OURS: [&str; 3] = ["credit balance is too low", "API usage limits", "organization has been disabled"];
+/// A name that is longer is none: it is repeated in every chunk.
+const LONGEST_NAME: usize = 200;
 
 impl Anthropic {
     /// `None` if `base` is no address for HTTP.
@@ -74,11 +76,10 @@ impl Protocol for Anthropic {
     /// <https://docs.claude.com/en/api/errors>
     fn refusal(&self, status: StatusCode, _: &HeaderMap, body: &[u8]) -> Refusal {
         let words = ErrorWords::of_body(body);
-        let says =
-            |phrases: [&str; 2]| phrases.iter().any(|phrase| words.message().unwrap_or_default().contains(phrase));
+        let says = |phrases: &[&str]| phrases.iter().any(|phrase| words.message().unwrap_or_default().contains(phrase));
         match status.as_u16() {
-            400 if says(TOO_LONG) => Refusal { status, words: words.with_code("context_length_exceeded") },
-            400 if says(UNPAID) => Refusal { status: StatusCode::PAYMENT_REQUIRED, words },
+            400 if says(&TOO_LONG) => Refusal { status, words: words.with_code("context_length_exceeded") },
+            400 if says(&OURS) => Refusal { status: StatusCode::PAYMENT_REQUIRED, words },
             429 => Refusal { status, words: words.with_code("rate_limit_exceeded") },
             529 => Refusal { status: StatusCode::SERVICE_UNAVAILABLE, words },
             _ => Refusal { status, words },
@@ -92,9 +93,10 @@ impl Protocol for Anthropic {
 
 /// The members with which every completion and every chunk begins: the provider's own names, and ours where it has none.
 fn head(object: &str, id: Option<&RawValue>, model: Option<&RawValue>, identity: &Identity) -> String {
-    let id = id.filter(|id| is_text(id)).map(|id| id.get().to_owned());
+    let name = |raw: &&RawValue| is_text(raw) && raw.get().len() <= LONGEST_NAME;
+    let id = id.filter(name).map(|id| id.get().to_owned());
     let id = id.unwrap_or_else(|| format!("\"chatcmpl-{}\"", identity.id.simple()));
-    let model = model.filter(|model| is_text(model)).map(|model| model.get().to_owned());
+    let model = model.filter(name).map(|model| model.get().to_owned());
     let model = model.unwrap_or_else(|| quoted(&identity.model));
     format!(r#""id":{id},"object":"{object}","created":{},"model":{model}"#, identity.created.as_second())
 }

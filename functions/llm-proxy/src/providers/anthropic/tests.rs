@@ -62,6 +62,7 @@ fn errors_have_the_status_and_the_code_of_openai() {
         ),
         (400, INVALID, "Your credit balance is too low to access the Anthropic API.", (402, own())),
         (400, INVALID, "You have reached your specified API usage limits.", (402, own())),
+        (400, INVALID, "This organization has been disabled.", (402, own())),
         (401, "authentication_error", "invalid x-api-key", (401, own())),
         (403, "permission_error", "no", (403, own())),
         (404, "not_found_error", "model: claude-0", (404, own())),

@@ -224,7 +224,11 @@ fn a_call_that_begins_with_its_input_has_it() {
 
 #[test]
 fn a_stream_without_names_has_ours() {
-    let text = of(&["data: {\"type\":\"message_start\",\"message\":{}}\n\n".to_owned()]).concat();
-    assert_eq!(data(&text)[0]["id"], "chatcmpl-00000000000000000000000000000007");
-    assert_eq!(data(&text)[0]["model"], "claude");
+    let endless = "x".repeat(1_000);
+    for message in [json!({}), json!({"id": null, "model": ""}), json!({"id": endless, "model": endless})] {
+        let start = json!({"type": "message_start", "message": message});
+        let text = of(&[format!("data: {start}\n\n")]).concat();
+        assert_eq!(data(&text)[0]["id"], "chatcmpl-00000000000000000000000000000007");
+        assert_eq!(data(&text)[0]["model"], "claude");
+    }
 }
