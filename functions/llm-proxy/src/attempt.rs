@@ -76,7 +76,8 @@ pub(crate) async fn run(
     let (completion, limits) = (question.completion, question.limits);
     let outbound = match outbound(question, way, &call, context) {
         Ok(outbound) => outbound,
-        Err(problem) => return failed(call, Failure::route(Status::UpstreamError, Next::Route, problem)),
+        // What this provider cannot be asked says nothing about the provider.
+        Err(problem) => return failed(call, Failure { next: Next::Route, ..Failure::unsent(problem) }),
     };
     let head_limit = if completion.stream { limits.headers } else { limits.answer };
     let response = match timeout(&*context.clock, head_limit, context.http.send(outbound)).await {
@@ -112,7 +113,7 @@ fn failed<T>(call: Call, failure: Failure) -> Result<T, Box<(Call, Failure)>> {
 fn outbound(question: &Question<'_>, way: &Way<'_>, call: &Call, context: &Context) -> Result<Request, Problem> {
     let completion = question.completion;
     let protocol = &way.provider.protocol;
-    let mut request = protocol.request(completion, &way.route.model, context)?;
+    let mut request = protocol.request(completion, way.route, context)?;
     let accept = if completion.stream { protocol.stream_media_type() } else { JSON };
     let headers = request.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(JSON));

@@ -3,6 +3,8 @@
 //! In here a completion is OpenAI's: its request, answer, events and errors. A protocol translates from it and to it, one
 //! file each; OpenAI's own passes the bytes on as they are.
 
+mod anthropic;
+mod azure;
 mod openai;
 mod together;
 
@@ -15,9 +17,12 @@ use problem::Problem;
 use secrecy::{ExposeSecret as _, SecretString};
 use uuid::Uuid;
 
+use crate::catalog::Route;
 use crate::completion_request::CompletionRequest;
 use crate::error_words::ErrorWords;
 
+pub(crate) use anthropic::Anthropic;
+pub(crate) use azure::{Azure, Credential};
 pub(crate) use openai::OpenAi;
 pub(crate) use together::Together;
 
@@ -30,9 +35,9 @@ pub(crate) struct Provider {
 
 /// How a provider is asked, and how what it answers is OpenAI's.
 pub(crate) trait Protocol: Send + Sync {
-    /// The request for `completion` to the model that the provider knows as `model`, with our credential. What every
-    /// provider is sent comes on top.
-    fn request(&self, completion: &CompletionRequest, model: &str, context: &Context) -> Result<Request, Problem>;
+    /// The request for `completion` to the model of `route`, with our credential. What every provider is sent comes on
+    /// top. A completion that the protocol cannot express is refused, with the member that it cannot.
+    fn request(&self, completion: &CompletionRequest, route: &Route, context: &Context) -> Result<Request, Problem>;
 
     /// The media type of a streamed answer.
     fn stream_media_type(&self) -> &'static str {

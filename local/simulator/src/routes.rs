@@ -25,7 +25,7 @@ use crate::rules::Traits;
 use crate::script::{End, Frame, Script};
 use crate::server::Simulator;
 use crate::tally::{Endpoint, Outcome};
-use crate::{catalogue, control, embeddings, json_answer, peer, stream_answer};
+use crate::{catalogue, control, embeddings, json_answer, messages, peer, stream_answer};
 
 /// The largest request body that the API takes.
 const MOST_BODY_BYTES: usize = 64 << 20;
@@ -83,7 +83,7 @@ pub async fn answer(
 
 /// Azure and others put the same endpoints below other prefixes, so only the end of the path counts.
 fn endpoint(path: &str) -> Endpoint {
-    if path.ends_with("/chat/completions") {
+    if path.ends_with("/chat/completions") || messages::is_path(path) {
         Endpoint::Chat
     } else if path.ends_with("/embeddings") {
         Endpoint::Embeddings
@@ -102,7 +102,9 @@ async fn api(
     body: Bytes,
 ) -> Result<Response<Body>, Hangup> {
     let Addressed { model, metadata } = serde_json::from_slice(&body).unwrap_or_default();
-    let metadata: Metadata<'_> = metadata.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
+    let user = if messages::is_path(parts.uri.path()) { messages::metadata(&body) } else { None };
+    let metadata = user.as_deref().or(metadata.map(RawValue::get));
+    let metadata: Metadata<'_> = metadata.and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
     let target = parts.uri.path_and_query().map_or_else(|| parts.uri.path().to_owned(), ToString::to_string);
     let progress = simulator.log.receive(Received {
         endpoint,
@@ -142,10 +144,11 @@ fn authorise(simulator: &Simulator, headers: &HeaderMap) -> Result<(), ApiError>
     }
 }
 
-/// The Bearer token, or Azure's `api-key`.
+/// The Bearer token, Azure's `api-key` or Anthropic's `x-api-key`.
 fn api_key(headers: &HeaderMap) -> Option<&str> {
     let bearer = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
-    bearer.or_else(|| headers.get("api-key")?.to_str().ok()).filter(|key| !key.is_empty())
+    let key = bearer.or_else(|| headers.get("api-key")?.to_str().ok());
+    key.or_else(|| messages::api_key(headers)).filter(|key| !key.is_empty())
 }
 
 fn allow(endpoint: Endpoint, method: &Method, path: &str) -> Result<(), ApiError> {
@@ -220,6 +223,7 @@ impl Call {
         }
         let endpoint = self.progress.exchange().request().endpoint;
         let answered = match endpoint {
+            Endpoint::Chat if messages::is_path(path) => return Ok(self.message(body)),
             Endpoint::Chat => return Ok(self.complete(body)),
             Endpoint::Embeddings => embeddings::answer(body),
             _ => match path.split_once("/models/") {
@@ -251,6 +255,26 @@ impl Call {
         self.whole(body, answer.counts.completion, JSON)
     }
 
+    fn message(self, body: &[u8]) -> Response<Body> {
+        let chat = match messages::chat_request(body, &self.progress.exchange().request().headers) {
+            Ok(chat) => chat,
+            Err(error) => return self.refuse(&error),
+        };
+        let request = match ChatRequest::parse(&chat) {
+            Ok(request) => request,
+            Err(error) => return self.refuse(&error),
+        };
+        let answer = Answer::to(&request, &self.behaviour);
+        let model = self.behaviour.model.as_deref().or(request.model.as_deref()).unwrap_or_default();
+        let id = self.progress.exchange().message_id();
+        if request.stream == Some(true) {
+            let script = messages::render_stream(&answer, &id, model, &self.behaviour);
+            return self.play(script, None, EVENT_STREAM);
+        }
+        let body = messages::render_json(&answer, &id, model, &self.behaviour);
+        self.whole(body, answer.counts.completion, JSON)
+    }
+
     /// A body that the test wrote.
     fn literally(self, body: Bytes) -> Response<Body> {
         let media_type = if self.behaviour.html { "text/html; charset=utf-8" } else { JSON };
@@ -260,7 +284,13 @@ impl Call {
     fn refuse(mut self, error: &ApiError) -> Response<Body> {
         self.progress.begin(error.status);
         self.progress.end(Outcome::Refused);
-        let body = Body::whole(error.body());
+        let exchange = self.progress.exchange();
+        let body = if exchange.is_message() {
+            messages::error_body(error, &self.behaviour, &exchange.id())
+        } else {
+            error.body()
+        };
+        let body = Body::whole(body);
         reply::api(error.status, JSON, body, self.progress.exchange(), &self.behaviour)
     }
 

@@ -8,6 +8,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
 use super::Protocol;
+use crate::catalog::Route;
 use crate::completion_request::CompletionRequest;
 
 /// A base URL of the protocol, and our credential there, if it asks for one.
@@ -29,8 +30,8 @@ impl OpenAi {
 }
 
 impl Protocol for OpenAi {
-    fn request(&self, completion: &CompletionRequest, model: &str, _: &Context) -> Result<Request, Problem> {
-        let mut request = Request::new(Body::from(completion.body_for(model)));
+    fn request(&self, completion: &CompletionRequest, route: &Route, _: &Context) -> Result<Request, Problem> {
+        let mut request = Request::new(Body::from(completion.body_for(&route.model)));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.completions.clone();
         if let Some(key) = &self.key {
@@ -67,7 +68,7 @@ mod tests {
             ("http://127.0.0.1:9000/v1", None, "http://127.0.0.1:9000/v1/chat/completions"),
         ] {
             let protocol = OpenAi::at(&base.parse().unwrap(), key.map(SecretString::from)).unwrap();
-            let request = protocol.request(&completion, "theirs", &Host::new().context()).unwrap();
+            let request = protocol.request(&completion, &Route::to("p", "theirs"), &Host::new().context()).unwrap();
             assert_eq!(request.uri(), uri);
             let sent = request.headers().get(AUTHORIZATION).map(|value| value.to_str().unwrap());
             assert_eq!(sent, key.map(|_| "Bearer o-key"));

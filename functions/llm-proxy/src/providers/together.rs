@@ -6,6 +6,7 @@ use problem::Problem;
 use secrecy::SecretString;
 
 use super::{OpenAi, Protocol, Refusal};
+use crate::catalog::Route;
 use crate::completion_request::CompletionRequest;
 use crate::error_words::ErrorWords;
 
@@ -14,8 +15,8 @@ pub(crate) struct Together(pub(crate) OpenAi);
 const TOO_LONG: &str = "The messages and the longest answer allowed exceed the model's context.";
 
 impl Protocol for Together {
-    fn request(&self, completion: &CompletionRequest, model: &str, context: &Context) -> Result<Request, Problem> {
-        self.0.request(completion, model, context)
+    fn request(&self, completion: &CompletionRequest, route: &Route, context: &Context) -> Result<Request, Problem> {
+        self.0.request(completion, route, context)
     }
 
     /// 403 says that input and answer exceed the context: <https://docs.together.ai/docs/error-codes>.

@@ -6,6 +6,7 @@ mod breaks;
 mod client;
 mod control;
 mod framing;
+mod messages;
 mod peer;
 mod refusals;
 mod wire_format;
