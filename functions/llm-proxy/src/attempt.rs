@@ -76,7 +76,7 @@ pub(crate) async fn run(
     let (completion, limits) = (question.completion, question.limits);
     let outbound = match outbound(question, way, &call, context) {
         Ok(outbound) => outbound,
-        Err(problem) => return failed(call, Failure::route(Status::UpstreamError, Next::Route, problem)),
+        Err(problem) => return failed(call, Failure { next: Next::Route, ..Failure::unsent(problem) }),
     };
     let head_limit = if completion.stream { limits.headers } else { limits.answer };
     let response = match timeout(&*context.clock, head_limit, context.http.send(outbound)).await {

@@ -64,6 +64,11 @@ impl CompletionRequest {
         Ok(Self { model, stream, wants_usage, text_bytes, max_tokens, choices, body, model_at, usage_edit })
     }
 
+    /// What the caller sent.
+    pub(crate) fn body(&self) -> &Bytes {
+        &self.body
+    }
+
     /// The body for a provider that knows the model as `model`. In a stream it is asked for usage; otherwise every byte
     /// but those of the model's name is the caller's.
     pub(crate) fn body_for(&self, model: &str) -> Bytes {
@@ -153,10 +158,11 @@ fn span(text: &str, raw: &RawValue) -> Range<usize> {
 }
 
 /// The members of one object, in order, each named once.
-struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+pub(crate) struct Members<'a>(pub(crate) Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl<'a> Members<'a> {
-    fn parse(text: &'a str, pointer: &str) -> Result<Self, Problem> {
+    /// Those of `text`, which stands at `pointer` in the body.
+    pub(crate) fn parse(text: &'a str, pointer: &str) -> Result<Self, Problem> {
         let members: Self = serde_json::from_str(text).map_err(|error| unreadable(&error, pointer))?;
         let mut names = BTreeSet::new();
         match members.0.iter().find(|(name, _)| !names.insert(name)) {

@@ -7,7 +7,7 @@ use platform::Configuration;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-use crate::providers::{OpenAi, Protocol, Provider, Together};
+use crate::providers::{AccessKey, Bedrock, OpenAi, Protocol, Provider, Together};
 
 /// What the proxy is told by its variables.
 #[derive(Debug)]
@@ -43,7 +43,9 @@ impl Config {
     /// Reads the variables.
     ///
     /// Providers: `TOGETHER_API_KEY` (`TOGETHER_BASE_URL`), `OPENAI_API_KEY` (`OPENAI_BASE_URL`), `OLLAMA_URL`,
-    /// `LLM_SIMULATOR_URL` (`LLM_SIMULATOR_API_KEY`); at least one. Limits: `LLM_MAX_BODY_BYTES`,
+    /// `LLM_SIMULATOR_URL` (`LLM_SIMULATOR_API_KEY`), and Bedrock: `AWS_BEARER_TOKEN_BEDROCK`, or `AWS_ACCESS_KEY_ID`
+    /// and `AWS_SECRET_ACCESS_KEY` (`AWS_SESSION_TOKEN`), with `AWS_BEDROCK_REGION` or `AWS_REGION`
+    /// (`BEDROCK_BASE_URL`); at least one. Limits: `LLM_MAX_BODY_BYTES`,
     /// `LLM_HEADERS_TIMEOUT_MS`, `LLM_FIRST_TOKEN_TIMEOUT_MS`, `LLM_IDLE_TIMEOUT_MS`, `LLM_STREAM_TIMEOUT_MS`,
     /// `LLM_ANSWER_TIMEOUT_MS`. `LLM_BREAKER_FAILURES` (5) failures in a row, and a route is left alone for a while; 0
     /// for never.
@@ -53,7 +55,7 @@ impl Config {
         let timeouts = timeouts(configuration).await;
         let breaker_failures = whole_number(configuration, "LLM_BREAKER_FAILURES", BREAKER_FAILURES, 0..=1_000).await;
         if providers.is_empty() {
-            let rule = "or OPENAI_API_KEY, OLLAMA_URL, LLM_SIMULATOR_URL must be set";
+            let rule = "or OPENAI_API_KEY, OLLAMA_URL, LLM_SIMULATOR_URL, AWS_BEARER_TOKEN_BEDROCK, AWS_ACCESS_KEY_ID must be set";
             return configuration.fault("TOGETHER_API_KEY", rule);
         }
         Some(Self {
@@ -91,7 +93,48 @@ async fn providers(read: &mut Configuration<'_>) -> Vec<Provider> {
         let key = if let Some(key) = key { api_key(read, key).await } else { None };
         providers.extend(OpenAi::at(&base, key).map(|protocol| provider(name, protocol)));
     }
+    providers.extend(bedrock(read).await.map(|protocol| provider("bedrock", protocol)));
     providers
+}
+
+/// Bedrock is there when a credential for it is set. An API key goes before an access key, as in Amazon's SDKs.
+async fn bedrock(read: &mut Configuration<'_>) -> Option<Bedrock> {
+    let key = api_key(read, "AWS_BEARER_TOKEN_BEDROCK").await;
+    let access_key = access_key(read).await;
+    let (region, base) = (region(read).await, read.optional_url("BEDROCK_BASE_URL").await);
+    if key.is_none() && access_key.is_none() {
+        return None;
+    }
+    let Some(region) = region else {
+        return read.fault("AWS_BEDROCK_REGION", "or AWS_REGION must name a region such as us-east-1");
+    };
+    let base = base.or_else(|| Url::parse(&format!("https://bedrock-runtime.{region}.amazonaws.com")).ok())?;
+    Some(match key {
+        Some(key) => Bedrock::with_key(&base, key),
+        None => Bedrock::with_access_key(&base, access_key?, region),
+    })
+}
+
+/// Half a credential is a fault.
+async fn access_key(read: &mut Configuration<'_>) -> Option<AccessKey> {
+    let (id, secret) = (api_key(read, "AWS_ACCESS_KEY_ID").await, api_key(read, "AWS_SECRET_ACCESS_KEY").await);
+    let session_token = api_key(read, "AWS_SESSION_TOKEN").await;
+    match (id, secret) {
+        (Some(id), Some(secret)) => Some(AccessKey { id, secret, session_token }),
+        (Some(_), None) => read.fault("AWS_SECRET_ACCESS_KEY", "must be set beside AWS_ACCESS_KEY_ID"),
+        (None, Some(_)) => read.fault("AWS_ACCESS_KEY_ID", "must be set beside AWS_SECRET_ACCESS_KEY"),
+        (None, None) if session_token.is_some() => {
+            read.fault("AWS_ACCESS_KEY_ID", "and AWS_SECRET_ACCESS_KEY must be set beside AWS_SESSION_TOKEN")
+        }
+        (None, None) => None,
+    }
+}
+
+/// It becomes part of a host's name.
+async fn region(read: &mut Configuration<'_>) -> Option<String> {
+    let of_bedrock = read.optional("AWS_BEDROCK_REGION").await;
+    let region = if of_bedrock.is_some() { of_bedrock } else { read.optional("AWS_REGION").await };
+    region.filter(|region| region.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-'))
 }
 
 fn provider(name: &'static str, protocol: impl Protocol + 'static) -> Provider {

@@ -3,6 +3,7 @@
 //! In here a completion is OpenAI's: its request, answer, events and errors. A protocol translates from it and to it, one
 //! file each; OpenAI's own passes the bytes on as they are.
 
+mod bedrock;
 mod openai;
 mod together;
 
@@ -18,6 +19,7 @@ use uuid::Uuid;
 use crate::completion_request::CompletionRequest;
 use crate::error_words::ErrorWords;
 
+pub(crate) use bedrock::{AccessKey, Bedrock};
 pub(crate) use openai::OpenAi;
 pub(crate) use together::Together;
 
