@@ -134,7 +134,8 @@ async fn access_key(read: &mut Configuration<'_>) -> Option<AccessKey> {
 async fn region(read: &mut Configuration<'_>) -> Option<String> {
     let of_bedrock = read.optional("AWS_BEDROCK_REGION").await;
     let region = if of_bedrock.is_some() { of_bedrock } else { read.optional("AWS_REGION").await };
-    region.filter(|region| region.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-'))
+    region
+        .filter(|region| region.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-'))
 }
 
 fn provider(name: &'static str, protocol: impl Protocol + 'static) -> Provider {
@@ -252,6 +253,52 @@ mod tests {
             ["OPENAI_API_KEY", "OLLAMA_URL", "LLM_MAX_BODY_BYTES", "LLM_IDLE_TIMEOUT_MS", "TOGETHER_API_KEY"]
         );
         assert!(!error.to_string().contains("two words"));
+    }
+
+    #[test]
+    fn bedrock_is_there_with_either_credential_and_its_region() {
+        let completion = bytes::Bytes::from_static(br#"{"model":"m","messages":[{"role":"user","content":"Hi"}]}"#);
+        let completion = CompletionRequest::parse(completion).unwrap();
+        let asked = |variables: &[(&str, &str)]| {
+            let config = load(variables).unwrap();
+            let request =
+                config.provider("bedrock").unwrap().protocol.request(&completion, "m", &Host::new().context());
+            let request = request.unwrap();
+            let authorization = request.headers()["authorization"].to_str().unwrap().to_owned();
+            (request.uri().to_string(), authorization)
+        };
+        let (key, id) = (("AWS_BEARER_TOKEN_BEDROCK", "b-key"), ("AWS_ACCESS_KEY_ID", "AKID"));
+        let secret = ("AWS_SECRET_ACCESS_KEY", "secret");
+        let of_region = |region: &str| format!("https://bedrock-runtime.{region}.amazonaws.com/model/m/converse");
+        assert_eq!(asked(&[key, ("AWS_REGION", "us-east-1")]), (of_region("us-east-1"), "Bearer b-key".to_owned()));
+        let both = [key, id, secret, ("AWS_REGION", "us-east-1"), ("AWS_BEDROCK_REGION", "eu-central-1")];
+        assert_eq!(asked(&both), (of_region("eu-central-1"), "Bearer b-key".to_owned()));
+        let (uri, authorization) = asked(&[id, secret, ("AWS_REGION", "eu-west-1"), ("AWS_SESSION_TOKEN", "token")]);
+        assert_eq!(uri, of_region("eu-west-1"));
+        assert!(authorization.starts_with("AWS4-HMAC-SHA256 Credential=AKID/"), "{authorization}");
+        assert!(authorization.contains("/eu-west-1/bedrock/aws4_request"), "{authorization}");
+        let elsewhere = [key, ("AWS_REGION", "eu-west-1"), ("BEDROCK_BASE_URL", "http://127.0.0.1:9000/")];
+        assert_eq!(asked(&elsewhere).0, "http://127.0.0.1:9000/model/m/converse");
+    }
+
+    #[test]
+    fn half_a_credential_for_bedrock_is_a_fault_by_name() {
+        let (openai, region) = (("OPENAI_API_KEY", "o-key"), ("AWS_REGION", "us-east-1"));
+        let (key, id) = (("AWS_BEARER_TOKEN_BEDROCK", "b-key"), ("AWS_ACCESS_KEY_ID", "AKID"));
+        for (variables, expected) in [
+            (&[openai, region, id][..], "AWS_SECRET_ACCESS_KEY"),
+            (&[openai, region, ("AWS_SECRET_ACCESS_KEY", "secret")], "AWS_ACCESS_KEY_ID"),
+            (&[openai, region, ("AWS_SESSION_TOKEN", "token")], "AWS_ACCESS_KEY_ID"),
+            (&[openai, region, key, id], "AWS_SECRET_ACCESS_KEY"),
+            (&[openai, key], "AWS_BEDROCK_REGION"),
+            (&[openai, key, ("AWS_REGION", "us-east-1/x")], "AWS_BEDROCK_REGION"),
+            (&[openai, region, key, ("BEDROCK_BASE_URL", "bedrock")], "BEDROCK_BASE_URL"),
+        ] {
+            let error = load(variables).unwrap_err();
+            let names: Vec<_> = error.faults.iter().filter_map(|fault| fault.split(' ').next()).collect();
+            assert_eq!(names, [expected], "{variables:?}");
+        }
+        assert!(load(&[openai, region]).unwrap().provider("bedrock").is_none());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The proxy from the outside, on a host that does only what a test wrote down.
 
 mod accounts;
+mod bedrock;
 mod budgets;
 mod callers;
 mod catalog;

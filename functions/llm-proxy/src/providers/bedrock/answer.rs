@@ -42,9 +42,9 @@ struct Block<'a> {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
 struct ToolUse<'a> {
-    tool_use_id: String,
+    #[serde(rename = "toolUseId")]
+    id: String,
     name: String,
     #[serde(borrow)]
     input: &'a RawValue,
@@ -109,7 +109,8 @@ struct Function<'a> {
 pub(super) fn completion(body: &[u8], identity: &Identity) -> Option<Bytes> {
     let converse: Converse<'_> = serde_json::from_slice(body).ok()?;
     let said = Said::of(converse.output.message.content);
-    let choice = Choice { index: 0, message: said, logprobs: None, finish_reason: finish_reason(&converse.stop_reason)? };
+    let choice =
+        Choice { index: 0, message: said, logprobs: None, finish_reason: finish_reason(&converse.stop_reason)? };
     let completion = Completion {
         id: name(identity),
         object: "chat.completion",
@@ -142,9 +143,9 @@ impl<'a> Said<'a> {
             if let Some(reasoning) = block.reasoning_content.and_then(|reasoning| reasoning.reasoning_text) {
                 said.reasoning_content.push_str(&reasoning.text);
             }
-            if let Some(ToolUse { tool_use_id, name, input }) = block.tool_use {
+            if let Some(ToolUse { id, name, input }) = block.tool_use {
                 let function = Function { name, arguments: input.get() };
-                said.tool_calls.push(Call { id: tool_use_id, r#type: "function", function });
+                said.tool_calls.push(Call { id, r#type: "function", function });
             }
         }
         if said.tool_calls.is_empty() {

@@ -48,10 +48,9 @@ struct Start<'a> {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
 struct ToolUse<'a> {
-    #[serde(borrow)]
-    tool_use_id: Cow<'a, str>,
+    #[serde(borrow, rename = "toolUseId")]
+    id: Cow<'a, str>,
     #[serde(borrow)]
     name: Cow<'a, str>,
 }
@@ -170,7 +169,7 @@ impl Chunks {
         }
         self.calls.push(event.content_block_index);
         let function = Function { name: Some(&tool.name), arguments: "" };
-        self.called(Call { index, id: Some(&tool.tool_use_id), r#type: Some("function"), function }, events);
+        self.called(Call { index, id: Some(&tool.id), r#type: Some("function"), function }, events);
         Ok(())
     }
 

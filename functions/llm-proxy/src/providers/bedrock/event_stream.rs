@@ -111,12 +111,12 @@ fn header(bytes: &[u8]) -> Option<(Header<'_>, &[u8])> {
     let (name, bytes) = bytes.split_at_checked(usize::from(*length))?;
     let (kind, bytes) = bytes.split_first()?;
     let (length, bytes) = match kind {
-        0 | 1 => (0, bytes),  // true, false
-        2 => (1, bytes),      // a byte
-        3 => (2, bytes),      // an integer of 16 bits
-        4 => (4, bytes),      // of 32
-        5 | 8 => (8, bytes),  // of 64, a time
-        9 => (16, bytes),     // a UUID
+        0 | 1 => (0, bytes), // true, false
+        2 => (1, bytes),     // a byte
+        3 => (2, bytes),     // an integer of 16 bits
+        4 => (4, bytes),     // of 32
+        5 | 8 => (8, bytes), // of 64, a time
+        9 => (16, bytes),    // a UUID
         6 | 7 => {
             let (length, bytes) = bytes.split_first_chunk::<2>()?; // bytes, text
             (usize::from(u16::from_be_bytes(*length)), bytes)
@@ -186,7 +186,7 @@ mod tests {
             for header in sent.headers() {
                 let name = header.name().as_str();
                 let first = sent.headers().iter().find(|header| header.name().as_str() == name).unwrap();
-                let text = first.value().as_string().ok().map(|text| text.as_str());
+                let text = first.value().as_string().ok().map(aws_smithy_types::str_bytes::StrBytes::as_str);
                 assert_eq!(read.header(name), text);
             }
         }
@@ -249,7 +249,8 @@ mod tests {
 
     #[test]
     fn headers_that_cannot_be_are_refused() {
-        for headers in [&b"\x05:a"[..], b"\x01a\x0a", b"\x01a\x07\x00\x09x", b"\x01a\x07\x00\x01\xff", b"\x01\xff\x00"] {
+        for headers in [&b"\x05:a"[..], b"\x01a\x0a", b"\x01a\x07\x00\x09x", b"\x01a\x07\x00\x01\xff", b"\x01\xff\x00"]
+        {
             let length = u32::try_from(headers.len()).unwrap();
             assert_eq!(read([&sealed(length + 16, length, headers)[..]]), Err(Fault::Malformed), "{headers:?}");
         }

@@ -33,18 +33,18 @@ enum Role {
 
 /// A call of a tool that the model has made.
 #[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
 pub(super) struct ToolUse<'a> {
-    tool_use_id: Cow<'a, str>,
+    #[serde(rename = "toolUseId")]
+    id: Cow<'a, str>,
     name: Cow<'a, str>,
     input: Cow<'a, RawValue>,
 }
 
 /// What has come of it.
 #[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
 pub(super) struct ToolResult<'a> {
-    tool_use_id: Cow<'a, str>,
+    #[serde(rename = "toolUseId")]
+    call: Cow<'a, str>,
     content: Vec<Block<'a>>,
 }
 
@@ -69,7 +69,8 @@ impl<'a> Conversation<'a> {
                 self.system.extend(texts(&message.require("content")?)?);
             }
             "system" | "developer" => {
-                let detail = "cannot give instructions in the middle: for this model they stand before all other messages";
+                let detail =
+                    "cannot give instructions in the middle: for this model they stand before all other messages";
                 return Err(role.problem(detail));
             }
             "user" => {
@@ -79,9 +80,9 @@ impl<'a> Conversation<'a> {
             }
             "assistant" => self.assistant(message, &role)?,
             "tool" => {
-                let tool_use_id = message.require("tool_call_id")?.text()?;
+                let call = message.require("tool_call_id")?.text()?;
                 let content = message.require("content")?;
-                let result = Block::ToolResult(ToolResult { tool_use_id, content: texts(&content)? });
+                let result = Block::ToolResult(ToolResult { call, content: texts(&content)? });
                 self.has_tools = true;
                 self.say(Role::User, vec![result], &content)?;
             }
@@ -128,9 +129,5 @@ fn tool_use<'a>(call: &Object<'a>) -> Result<ToolUse<'a>, Problem> {
         text => serde_json::from_str(text),
     };
     let input: Box<RawValue> = input.map_err(|_| arguments.problem("must be JSON in a string"))?;
-    Ok(ToolUse {
-        tool_use_id: call.require("id")?.text()?,
-        name: function.require("name")?.text()?,
-        input: Cow::Owned(input),
-    })
+    Ok(ToolUse { id: call.require("id")?.text()?, name: function.require("name")?.text()?, input: Cow::Owned(input) })
 }

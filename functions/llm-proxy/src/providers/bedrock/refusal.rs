@@ -38,10 +38,12 @@ pub(super) fn of(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Refusa
         "ModelTimeoutException" => StatusCode::GATEWAY_TIMEOUT,
         "ModelErrorException" | "ModelStreamErrorException" | "InternalServerException" => StatusCode::BAD_GATEWAY,
         "ResourceNotFoundException" => StatusCode::NOT_FOUND,
-        "AccessDeniedException" | "UnrecognizedClientException" | "InvalidSignatureException"
-        | "ExpiredTokenException" | "IncompleteSignatureException" | "MissingAuthenticationTokenException" => {
-            StatusCode::FORBIDDEN
-        }
+        "AccessDeniedException"
+        | "UnrecognizedClientException"
+        | "InvalidSignatureException"
+        | "ExpiredTokenException"
+        | "IncompleteSignatureException"
+        | "MissingAuthenticationTokenException" => StatusCode::FORBIDDEN,
         _ => status,
     };
     Refusal { status, words: words(status, &message) }

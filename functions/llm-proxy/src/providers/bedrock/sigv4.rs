@@ -56,8 +56,7 @@ impl Signer {
         let to_sign = format!("{ALGORITHM}\n{time}\n{scope}\n{}", hex(&Sha256::digest(canonical)));
         let signature = hex(&hmac(&self.key(day)?, &to_sign)?);
         let id = self.access_key_id.expose_secret();
-        let value =
-            format!("{ALGORITHM} Credential={id}/{scope}, SignedHeaders={names}, Signature={signature}");
+        let value = format!("{ALGORITHM} Credential={id}/{scope}, SignedHeaders={names}, Signature={signature}");
         request.headers_mut().insert(AUTHORIZATION, secret(&value)?);
         Some(())
     }

@@ -15,7 +15,6 @@ pub(super) struct TokenUsage {
 
 /// `usage` of a chat completion. The prompt is all of the input.
 #[derive(Serialize)]
-#[expect(clippy::struct_field_names, reason = "the names are OpenAI's")]
 pub(super) struct Usage {
     prompt_tokens: u64,
     completion_tokens: u64,
