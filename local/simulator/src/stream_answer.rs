@@ -9,7 +9,7 @@ use crate::answer::{Answer, Tokens, ToolCall};
 use crate::behaviour::{Behaviour, UsageFault, UsageMode};
 use crate::catalogue::SYSTEM_FINGERPRINT;
 use crate::error::ApiError;
-use crate::script::{End, Frame, Script};
+use crate::script::{self, Frame, Script};
 use crate::usage;
 
 /// Azure's verdict on a prompt.
@@ -230,26 +230,11 @@ impl<'a> Renderer<'a> {
         self.frames.push(Frame { end: self.buffer.len(), wait: self.wait.take(), tokens });
     }
 
-    /// Applies the break that comes first, and lays the writes out.
+    /// Breaks off where it is to, and lays the writes out.
     fn finish(mut self) -> Script {
-        let Behaviour { cut_after, reset_after, eof_after, stall_after, error_after, .. } = *self.behaviour;
-        let breaks = [
-            (cut_after, End::Cut),
-            (reset_after, End::Reset),
-            (eof_after, End::Early),
-            (stall_after, End::Stall),
-            (error_after, End::Early),
-        ];
-        let count = self.frames.len();
-        let first = breaks.into_iter().filter_map(|(after, end)| Some((after.filter(|n| *n < count)?, end)));
-        let mut end = End::Complete;
-        if let Some((after, kind)) = first.min_by_key(|(after, _)| *after) {
-            self.frames.truncate(after);
-            self.buffer.truncate(self.frames.last().map_or(0, |frame| frame.end));
-            end = kind;
-            if error_after == Some(after) {
-                self.error_event();
-            }
+        let (end, fails) = script::break_off(&mut self.buffer, &mut self.frames, self.behaviour);
+        if fails {
+            self.error_event();
         }
         Script::lay_out(&Bytes::from(self.buffer), &self.frames, end, self.behaviour)
     }

@@ -56,11 +56,17 @@ impl Simulator {
 
     /// Sends a request and does not wait for its answer.
     pub async fn begin(self, method: &str, target: &str, key: Option<&str>, body: &[u8]) -> Exchange {
+        let bearer = key.map(|key| format!("Bearer {key}"));
+        let headers = bearer.iter().map(|bearer| ("authorization", bearer.as_str())).collect::<Vec<_>>();
+        self.begin_with(method, target, &headers, body).await
+    }
+
+    /// The same with headers of the test's own.
+    pub async fn begin_with(self, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Exchange {
         let mut stream = TcpStream::connect(self.0).await.unwrap();
-        let authorization = key.map(|key| format!("authorization: Bearer {key}\r\n")).unwrap_or_default();
+        let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
         let length = body.len();
-        let head =
-            format!("{method} {target} HTTP/1.1\r\nhost: sim\r\n{authorization}content-length: {length}\r\n\r\n");
+        let head = format!("{method} {target} HTTP/1.1\r\nhost: sim\r\n{headers}content-length: {length}\r\n\r\n");
         stream.write_all(&[head.as_bytes(), body].concat()).await.unwrap();
         Exchange { stream, received: Vec::new() }
     }
