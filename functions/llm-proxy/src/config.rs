@@ -7,7 +7,7 @@ use platform::Configuration;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-use crate::providers::{AccessKey, Bedrock, OpenAi, Protocol, Provider, Together};
+use crate::providers::{Bedrock, OpenAi, Protocol, Provider, Together};
 
 /// What the proxy is told by its variables.
 #[derive(Debug)]
@@ -93,49 +93,8 @@ async fn providers(read: &mut Configuration<'_>) -> Vec<Provider> {
         let key = if let Some(key) = key { api_key(read, key).await } else { None };
         providers.extend(OpenAi::at(&base, key).map(|protocol| provider(name, protocol)));
     }
-    providers.extend(bedrock(read).await.map(|protocol| provider("bedrock", protocol)));
+    providers.extend(Bedrock::read(read).await.map(|protocol| provider("bedrock", protocol)));
     providers
-}
-
-/// Bedrock is there when a credential for it is set. An API key goes before an access key, as in Amazon's SDKs.
-async fn bedrock(read: &mut Configuration<'_>) -> Option<Bedrock> {
-    let key = api_key(read, "AWS_BEARER_TOKEN_BEDROCK").await;
-    let access_key = access_key(read).await;
-    let (region, base) = (region(read).await, read.optional_url("BEDROCK_BASE_URL").await);
-    if key.is_none() && access_key.is_none() {
-        return None;
-    }
-    let Some(region) = region else {
-        return read.fault("AWS_BEDROCK_REGION", "or AWS_REGION must name a region such as us-east-1");
-    };
-    let base = base.or_else(|| Url::parse(&format!("https://bedrock-runtime.{region}.amazonaws.com")).ok())?;
-    Some(match key {
-        Some(key) => Bedrock::with_key(&base, key),
-        None => Bedrock::with_access_key(&base, access_key?, region),
-    })
-}
-
-/// Half a credential is a fault.
-async fn access_key(read: &mut Configuration<'_>) -> Option<AccessKey> {
-    let (id, secret) = (api_key(read, "AWS_ACCESS_KEY_ID").await, api_key(read, "AWS_SECRET_ACCESS_KEY").await);
-    let session_token = api_key(read, "AWS_SESSION_TOKEN").await;
-    match (id, secret) {
-        (Some(id), Some(secret)) => Some(AccessKey { id, secret, session_token }),
-        (Some(_), None) => read.fault("AWS_SECRET_ACCESS_KEY", "must be set beside AWS_ACCESS_KEY_ID"),
-        (None, Some(_)) => read.fault("AWS_ACCESS_KEY_ID", "must be set beside AWS_SECRET_ACCESS_KEY"),
-        (None, None) if session_token.is_some() => {
-            read.fault("AWS_ACCESS_KEY_ID", "and AWS_SECRET_ACCESS_KEY must be set beside AWS_SESSION_TOKEN")
-        }
-        (None, None) => None,
-    }
-}
-
-/// It becomes part of a host's name.
-async fn region(read: &mut Configuration<'_>) -> Option<String> {
-    let of_bedrock = read.optional("AWS_BEDROCK_REGION").await;
-    let region = if of_bedrock.is_some() { of_bedrock } else { read.optional("AWS_REGION").await };
-    region
-        .filter(|region| region.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-'))
 }
 
 fn provider(name: &'static str, protocol: impl Protocol + 'static) -> Provider {
@@ -149,7 +108,8 @@ async fn keyed(read: &mut Configuration<'_>, key: &str, base: &str, default_base
     OpenAi::at(&base, Some(key?))
 }
 
-async fn api_key(read: &mut Configuration<'_>, name: &str) -> Option<SecretString> {
+/// What fits into a header.
+pub(crate) async fn api_key(read: &mut Configuration<'_>, name: &str) -> Option<SecretString> {
     let key = read.optional_secret(name).await?;
     if key.expose_secret().bytes().all(|byte| byte.is_ascii_graphic()) {
         return Some(key);
@@ -253,52 +213,6 @@ mod tests {
             ["OPENAI_API_KEY", "OLLAMA_URL", "LLM_MAX_BODY_BYTES", "LLM_IDLE_TIMEOUT_MS", "TOGETHER_API_KEY"]
         );
         assert!(!error.to_string().contains("two words"));
-    }
-
-    #[test]
-    fn bedrock_is_there_with_either_credential_and_its_region() {
-        let completion = bytes::Bytes::from_static(br#"{"model":"m","messages":[{"role":"user","content":"Hi"}]}"#);
-        let completion = CompletionRequest::parse(completion).unwrap();
-        let asked = |variables: &[(&str, &str)]| {
-            let config = load(variables).unwrap();
-            let request =
-                config.provider("bedrock").unwrap().protocol.request(&completion, "m", &Host::new().context());
-            let request = request.unwrap();
-            let authorization = request.headers()["authorization"].to_str().unwrap().to_owned();
-            (request.uri().to_string(), authorization)
-        };
-        let (key, id) = (("AWS_BEARER_TOKEN_BEDROCK", "b-key"), ("AWS_ACCESS_KEY_ID", "AKID"));
-        let secret = ("AWS_SECRET_ACCESS_KEY", "secret");
-        let of_region = |region: &str| format!("https://bedrock-runtime.{region}.amazonaws.com/model/m/converse");
-        assert_eq!(asked(&[key, ("AWS_REGION", "us-east-1")]), (of_region("us-east-1"), "Bearer b-key".to_owned()));
-        let both = [key, id, secret, ("AWS_REGION", "us-east-1"), ("AWS_BEDROCK_REGION", "eu-central-1")];
-        assert_eq!(asked(&both), (of_region("eu-central-1"), "Bearer b-key".to_owned()));
-        let (uri, authorization) = asked(&[id, secret, ("AWS_REGION", "eu-west-1"), ("AWS_SESSION_TOKEN", "token")]);
-        assert_eq!(uri, of_region("eu-west-1"));
-        assert!(authorization.starts_with("AWS4-HMAC-SHA256 Credential=AKID/"), "{authorization}");
-        assert!(authorization.contains("/eu-west-1/bedrock/aws4_request"), "{authorization}");
-        let elsewhere = [key, ("AWS_REGION", "eu-west-1"), ("BEDROCK_BASE_URL", "http://127.0.0.1:9000/")];
-        assert_eq!(asked(&elsewhere).0, "http://127.0.0.1:9000/model/m/converse");
-    }
-
-    #[test]
-    fn half_a_credential_for_bedrock_is_a_fault_by_name() {
-        let (openai, region) = (("OPENAI_API_KEY", "o-key"), ("AWS_REGION", "us-east-1"));
-        let (key, id) = (("AWS_BEARER_TOKEN_BEDROCK", "b-key"), ("AWS_ACCESS_KEY_ID", "AKID"));
-        for (variables, expected) in [
-            (&[openai, region, id][..], "AWS_SECRET_ACCESS_KEY"),
-            (&[openai, region, ("AWS_SECRET_ACCESS_KEY", "secret")], "AWS_ACCESS_KEY_ID"),
-            (&[openai, region, ("AWS_SESSION_TOKEN", "token")], "AWS_ACCESS_KEY_ID"),
-            (&[openai, region, key, id], "AWS_SECRET_ACCESS_KEY"),
-            (&[openai, key], "AWS_BEDROCK_REGION"),
-            (&[openai, key, ("AWS_REGION", "us-east-1/x")], "AWS_BEDROCK_REGION"),
-            (&[openai, region, key, ("BEDROCK_BASE_URL", "bedrock")], "BEDROCK_BASE_URL"),
-        ] {
-            let error = load(variables).unwrap_err();
-            let names: Vec<_> = error.faults.iter().filter_map(|fault| fault.split(' ').next()).collect();
-            assert_eq!(names, [expected], "{variables:?}");
-        }
-        assert!(load(&[openai, region]).unwrap().provider("bedrock").is_none());
     }
 
     #[test]

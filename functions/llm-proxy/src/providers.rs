@@ -19,7 +19,7 @@ use uuid::Uuid;
 use crate::completion_request::CompletionRequest;
 use crate::error_words::ErrorWords;
 
-pub(crate) use bedrock::{AccessKey, Bedrock};
+pub(crate) use bedrock::Bedrock;
 pub(crate) use openai::OpenAi;
 pub(crate) use together::Together;
 

@@ -2,6 +2,7 @@
 
 mod answer;
 mod chunks;
+mod config;
 mod content;
 mod crc32;
 mod event_stream;
@@ -47,21 +48,21 @@ enum Credential {
 }
 
 /// An access key as IAM or STS gives it out.
-pub(crate) struct AccessKey {
-    pub(crate) id: SecretString,
-    pub(crate) secret: SecretString,
+struct AccessKey {
+    id: SecretString,
+    secret: SecretString,
     /// Only with temporary ones.
-    pub(crate) session_token: Option<SecretString>,
+    session_token: Option<SecretString>,
 }
 
 impl Bedrock {
     /// With a Bedrock API key.
-    pub(crate) fn with_key(base: &Url, key: SecretString) -> Self {
+    fn with_key(base: &Url, key: SecretString) -> Self {
         Self { base: without_slash(base), credential: Credential::Key(key) }
     }
 
     /// With an access key, which signs for `region`.
-    pub(crate) fn with_access_key(base: &Url, access_key: AccessKey, region: String) -> Self {
+    fn with_access_key(base: &Url, access_key: AccessKey, region: String) -> Self {
         let AccessKey { id, secret, session_token } = access_key;
         let signer = Signer {
             access_key_id: id,

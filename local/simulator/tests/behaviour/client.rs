@@ -64,7 +64,8 @@ impl Simulator {
     /// The same with headers of the test's own.
     pub async fn begin_with(self, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Exchange {
         let mut stream = TcpStream::connect(self.0).await.unwrap();
-        let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let headers: Vec<_> = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let headers = headers.concat();
         let length = body.len();
         let head = format!("{method} {target} HTTP/1.1\r\nhost: sim\r\n{headers}content-length: {length}\r\n\r\n");
         stream.write_all(&[head.as_bytes(), body].concat()).await.unwrap();
