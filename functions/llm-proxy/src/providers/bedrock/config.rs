@@ -76,10 +76,7 @@ mod tests {
         let completion = Bytes::from_static(br#"{"model":"m","messages":[{"role":"user","content":"Hi"}]}"#);
         let completion = CompletionRequest::parse(completion).unwrap();
         let asked = |variables: &[(&str, &str)]| {
-            let config = load(variables).unwrap();
-            let request =
-                config.provider("bedrock").unwrap().protocol.request(&completion, "m", &Host::new().context());
-            let request = request.unwrap();
+            let request = load(variables).unwrap().request(&completion, "m", &Host::new().context()).unwrap();
             let authorization = request.headers()["authorization"].to_str().unwrap().to_owned();
             (request.uri().to_string(), authorization)
         };
