@@ -158,7 +158,7 @@ fn span(text: &str, raw: &RawValue) -> Range<usize> {
 }
 
 /// The members of one object, in order, each named once.
-pub(crate) struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+pub(crate) struct Members<'a>(pub(crate) Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl<'a> Members<'a> {
     /// Those of the object at `pointer`: 400 if it is none.

@@ -5,6 +5,7 @@
 
 mod anthropic;
 mod azure;
+mod bedrock;
 mod openai;
 mod together;
 
@@ -23,6 +24,7 @@ use crate::error_words::ErrorWords;
 
 pub(crate) use anthropic::Anthropic;
 pub(crate) use azure::{Azure, Credential};
+pub(crate) use bedrock::Bedrock;
 pub(crate) use openai::OpenAi;
 pub(crate) use together::Together;
 
