@@ -17,8 +17,9 @@ fn listing(cluster: &Cluster) {
     let providers: Vec<_> = routes.iter().map(|route| route["provider"].as_str().unwrap()).collect();
     assert_eq!(providers, ["together", "openai", "ollama", "simulator"]);
     let price = json!({
-        "provider": "openai", "model": "gpt-4o-mini", "priority": 2, "weight": 0, "max_output_tokens": null,
-        "input_nano_usd": 150, "output_nano_usd": 600, "cached_input_nano_usd": 75,
+        "provider": "openai", "model": "gpt-4o-mini", "priority": 2, "weight": 0, "max_input_tokens": 128_000,
+        "max_output_tokens": 16_384, "input_nano_usd": 150, "output_nano_usd": 600, "cached_input_nano_usd": 75,
+        "rates": null, "price_version": "route",
     });
     assert_eq!(routes[1], price);
     assert_eq!(models[1]["alias"], "sim-1");
