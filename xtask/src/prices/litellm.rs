@@ -171,7 +171,10 @@ mod tests {
 
     use super::*;
 
-    fn rows(entry: &Value) -> Vec<(String, u64, u64, u64, Option<u64>, Option<u64>)> {
+    /// Tier, above, input, output, cached input, cache write.
+    type Row = (String, u64, u64, u64, Option<u64>, Option<u64>);
+
+    fn rows(entry: &Value) -> Vec<Row> {
         let rates = rates(entry).unwrap().into_iter();
         rates
             .map(|rate| (rate.tier, rate.above, rate.input, rate.output, rate.cached_input, rate.cache_write))
