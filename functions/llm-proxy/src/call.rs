@@ -10,12 +10,14 @@ use telemetry::RequestId;
 use uuid::Uuid;
 
 use crate::LlmProxy;
+use crate::call_log;
 use crate::catalog::Route;
 use crate::completion_request::CompletionRequest;
 use crate::observation::Observation;
+use crate::price::{AUTO, Price, dollars};
 use crate::providers::Identity;
 use crate::routing::Way;
-use crate::tokens::{Price, Tokens, dollars};
+use crate::tokens::Tokens;
 use crate::usage_event::{Status, UsageEvent, UsageSource};
 use crate::worst_case;
 
@@ -50,7 +52,9 @@ struct Plan {
     /// The route that is tried, or was last.
     provider: &'static str,
     model: String,
-    price: Option<Price>,
+    price: Option<Arc<Price>>,
+    /// The service tier that the caller wants.
+    service_tier: Option<String>,
     attempts: u32,
     tried_at: Timestamp,
 }
@@ -75,7 +79,8 @@ impl Call {
             started_at: now,
             provider: dearest.provider.name,
             model: dearest.route.model.clone(),
-            price: dearest.route.price(),
+            price: dearest.route.price.clone(),
+            service_tier: request.service_tier.clone(),
             attempts: 0,
             tried_at: now,
         };
@@ -97,7 +102,7 @@ impl Call {
         let plan = &mut self.plan;
         plan.provider = way.provider.name;
         plan.model.clone_from(&way.route.model);
-        plan.price = way.route.price();
+        plan.price.clone_from(&way.route.price);
         plan.attempts += 1;
         plan.tried_at = context.clock.now();
         self.seen = Observation::default();
@@ -136,14 +141,19 @@ impl Call {
     /// What the answer costs, in dollars, if the price is known.
     pub(crate) fn dollars(&self) -> Option<String> {
         let (tokens, _) = self.tokens(Status::Success);
-        self.plan.price.map(|price| dollars(price.cost(tokens)))
+        self.plan.price.as_deref().map(|price| dollars(price.cost(tokens, self.service_tier())))
+    }
+
+    /// In which service tier it was answered: as the provider says, else as the caller wanted.
+    fn service_tier(&self) -> Option<&str> {
+        self.seen.service_tier.as_deref().or(self.plan.service_tier.as_deref().filter(|tier| *tier != AUTO))
     }
 
     /// Ends the call with `status`. What comes later changes nothing.
     pub(crate) fn settle(&mut self, status: Status) {
         let Some(reservation) = self.reservation.take() else { return };
         let event = self.event(status);
-        log(&event);
+        call_log::write(&event);
         let actual = Amounts {
             requests: 1,
             tokens: event.input_tokens.saturating_add(event.output_tokens),
@@ -166,6 +176,7 @@ impl Call {
 
     fn event(&self, status: Status) -> UsageEvent {
         let (tokens, source) = self.tokens(status);
+        let cost = self.plan.price.as_deref().map(|price| price.cost(tokens, self.service_tier()));
         UsageEvent {
             model: self.model().to_owned(),
             http_status: self.http_status,
@@ -176,7 +187,8 @@ impl Call {
                 .first_token_at
                 .filter(|_| self.plan.stream)
                 .map(|at| self.since_start(at)),
-            ..self.plan.event(status, tokens, source)
+            service_tier: self.service_tier().map(str::to_owned),
+            ..self.plan.event(status, tokens, source, cost)
         }
     }
 
@@ -195,17 +207,18 @@ impl Plan {
     /// The reservation of the most that the call could come to, with the row for the case that nothing more is heard.
     fn reserve(&self, proxy: &LlmProxy, request: &CompletionRequest, ways: &[Way<'_>], dearest: &Route) -> Reserve {
         let tokens = worst_case::tokens(request, dearest);
+        let most = self.price.as_deref().map(|price| price.most(tokens, self.service_tier.as_deref()));
         Reserve {
             id: self.id.to_string(),
             subjects: self.payer.member.subjects(&proxy.limits),
             amounts: worst_case::on_any(request, ways),
             expires_after: worst_case::expires_after(&proxy.config.timeouts),
-            record: self.event(Status::Abandoned, tokens, UsageSource::Reserved).to_json(),
+            record: self.event(Status::Abandoned, tokens, UsageSource::Reserved, most).to_json(),
         }
     }
 
-    /// The event of a call of whose answer nothing is known.
-    fn event(&self, status: Status, tokens: Tokens, usage_source: UsageSource) -> UsageEvent {
+    /// The event of a call of whose answer nothing but its usage and cost is known.
+    fn event(&self, status: Status, tokens: Tokens, usage_source: UsageSource, cost: Option<i64>) -> UsageEvent {
         UsageEvent {
             id: self.id,
             request_id: self.payer.request.to_string(),
@@ -215,6 +228,7 @@ impl Plan {
             alias: self.alias.clone(),
             provider: self.provider,
             model: self.model.clone(),
+            service_tier: self.service_tier.clone(),
             stream: self.stream,
             status,
             http_status: None,
@@ -222,32 +236,15 @@ impl Plan {
             input_tokens: tokens.input,
             output_tokens: tokens.output,
             cached_input_tokens: tokens.cached_input,
+            cache_write_tokens: tokens.cache_write,
             usage_source,
-            cost_nano_usd: self.price.map(|price| price.cost(tokens)),
+            cost_nano_usd: cost,
+            price_version: self.price.as_deref().map(|price| price.version().to_owned()),
+            cache_hit: false,
             latency_ms: 0,
             time_to_first_token_ms: None,
             attempts: self.attempts,
             started_at: self.started_at,
         }
     }
-}
-
-/// One line per call, in OpenTelemetry's names for generative AI. Never a word of prompt or answer.
-fn log(event: &UsageEvent) {
-    tracing::info!(
-        event = %event.id,
-        request_id = event.request_id,
-        gen_ai.operation.name = "chat",
-        gen_ai.provider.name = event.provider,
-        gen_ai.request.model = event.alias,
-        gen_ai.response.model = event.model,
-        gen_ai.response.finish_reasons = event.finish_reason,
-        gen_ai.usage.input_tokens = event.input_tokens,
-        gen_ai.usage.output_tokens = event.output_tokens,
-        gen_ai.client.operation.duration_ms = event.latency_ms,
-        gen_ai.client.operation.time_to_first_chunk_ms = event.time_to_first_token_ms,
-        stream = event.stream,
-        status = event.status.as_str(),
-        "llm call"
-    );
 }

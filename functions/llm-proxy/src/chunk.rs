@@ -13,6 +13,8 @@ pub(crate) struct Chunk<'a> {
     #[serde(borrow)]
     pub(crate) usage: Option<&'a RawValue>,
     #[serde(borrow)]
+    pub(crate) service_tier: Option<&'a RawValue>,
+    #[serde(borrow)]
     pub(crate) error: Option<&'a RawValue>,
 }
 
@@ -100,6 +102,19 @@ impl Choice<'_> {
 
 fn text_bytes(raw: &RawValue) -> usize {
     raw.get().len().saturating_sub(2)
+}
+
+/// As the accounts have room for it.
+const LONGEST_NAME: usize = 100;
+
+/// A JSON string that can be the name of something. `None` if it is something else.
+pub(crate) fn name(raw: &RawValue) -> Option<String> {
+    text(raw).filter(|text| is_name(text, LONGEST_NAME))
+}
+
+/// Whether `text` has a length that a name may have, and nothing in it that a log would break at.
+pub(crate) fn is_name(text: &str, longest: usize) -> bool {
+    (1..=longest).contains(&text.len()) && !text.contains(char::is_control)
 }
 
 /// A JSON string as text. `None` if it is something else.

@@ -10,6 +10,7 @@ use problem::{Problem, kinds};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::chunk::name;
 use crate::measure::Measure;
 
 const MAX_DEPTH: usize = 100;
@@ -30,6 +31,8 @@ pub(crate) struct CompletionRequest {
     pub(crate) text_bytes: u64,
     /// How long each answer may become in tokens, if the caller says so.
     pub(crate) max_tokens: Option<u64>,
+    /// In which of the provider's service tiers, if the caller says so.
+    pub(crate) service_tier: Option<String>,
     /// How many answers are wanted.
     pub(crate) choices: u64,
     body: Bytes,
@@ -61,7 +64,19 @@ impl CompletionRequest {
         let text_bytes = prompt.map(|raw| Measure::of(raw.get().as_bytes()).text_bytes).sum();
         let max_tokens = ["max_completion_tokens", "max_tokens"].iter().find_map(|name| count(members.get(name)));
         let choices = count(members.get("n")).unwrap_or(1).max(1);
-        Ok(Self { model, stream, wants_usage, text_bytes, max_tokens, choices, body, model_at, usage_edit })
+        let service_tier = members.get("service_tier").and_then(name);
+        Ok(Self {
+            model,
+            stream,
+            wants_usage,
+            text_bytes,
+            max_tokens,
+            service_tier,
+            choices,
+            body,
+            model_at,
+            usage_edit,
+        })
     }
 
     /// The body as the caller wrote it, for a protocol that translates it.

@@ -7,6 +7,7 @@ use platform::Configuration;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
+use crate::catalog::Route;
 use crate::providers::{Anthropic, Azure, Bedrock, Credential, OpenAi, Protocol, Provider, Together};
 
 /// What the proxy is told by its variables.
@@ -17,6 +18,8 @@ pub struct Config {
     pub(crate) timeouts: Timeouts,
     /// Failures in a row after which a route is left alone; 0 for never.
     pub(crate) breaker_failures: u32,
+    /// Whether a route without a known price is used: its calls are in the accounts as such.
+    pub(crate) allows_unknown_price: bool,
 }
 
 /// How long a provider may take.
@@ -49,12 +52,13 @@ impl Config {
     /// with `AWS_BEDROCK_REGION` or `AWS_REGION` (`BEDROCK_BASE_URL`). Limits: `LLM_MAX_BODY_BYTES`,
     /// `LLM_HEADERS_TIMEOUT_MS`, `LLM_FIRST_TOKEN_TIMEOUT_MS`, `LLM_IDLE_TIMEOUT_MS`, `LLM_STREAM_TIMEOUT_MS`,
     /// `LLM_ANSWER_TIMEOUT_MS`. `LLM_BREAKER_FAILURES` (5) failures in a row, and a route is left alone for a while; 0
-    /// for never.
+    /// for never. `LLM_UNKNOWN_PRICE` (`allow`): whether routes without a known price are used, or `deny`.
     pub async fn read(configuration: &mut Configuration<'_>) -> Option<Self> {
         let providers = providers(configuration).await;
         let max_body_bytes = number(configuration, "LLM_MAX_BODY_BYTES", DEFAULT_MAX_BODY_BYTES, LARGEST_BODY).await;
         let timeouts = timeouts(configuration).await;
         let breaker_failures = whole_number(configuration, "LLM_BREAKER_FAILURES", BREAKER_FAILURES, 0..=1_000).await;
+        let allows_unknown_price = unknown_price(configuration).await;
         if providers.is_empty() {
             let rule = "or OPENAI_API_KEY, AZURE_OPENAI_ENDPOINT, ANTHROPIC_API_KEY, AWS_BEARER_TOKEN_BEDROCK, \
                 AWS_ACCESS_KEY_ID, OLLAMA_URL, LLM_SIMULATOR_URL must be set";
@@ -65,7 +69,13 @@ impl Config {
             max_body_bytes: usize::try_from(max_body_bytes?).ok()?,
             timeouts: timeouts?,
             breaker_failures: u32::try_from(breaker_failures?).ok()?,
+            allows_unknown_price: allows_unknown_price?,
         })
+    }
+
+    /// The provider of `route`, if it is configured here and the route may be used.
+    pub(crate) fn provider_of(&self, route: &Route) -> Option<&Provider> {
+        self.provider(&route.provider).filter(|_| self.allows_unknown_price || route.price.is_some())
     }
 
     /// The provider that the catalog calls `name`, if it is configured here.
@@ -141,6 +151,15 @@ pub(crate) async fn api_key(read: &mut Configuration<'_>, name: &str) -> Option<
         return Some(key);
     }
     read.fault(name, "must be visible ASCII without spaces")
+}
+
+/// What to do where a price is not known.
+async fn unknown_price(read: &mut Configuration<'_>) -> Option<bool> {
+    match read.optional("LLM_UNKNOWN_PRICE").await.as_deref() {
+        None | Some("allow") => Some(true),
+        Some("deny") => Some(false),
+        Some(_) => read.fault("LLM_UNKNOWN_PRICE", "must be allow or deny"),
+    }
 }
 
 async fn timeouts(read: &mut Configuration<'_>) -> Option<Timeouts> {
@@ -236,13 +255,21 @@ mod tests {
             ("OPENAI_API_KEY", "two words"),
             ("LLM_MAX_BODY_BYTES", "0"),
             ("LLM_IDLE_TIMEOUT_MS", "soon"),
+            ("LLM_UNKNOWN_PRICE", "ignore"),
             ("OLLAMA_URL", "localhost"),
         ])
         .unwrap_err();
         let names: Vec<_> = error.faults.iter().filter_map(|fault| fault.split(' ').next()).collect();
         assert_eq!(
             names,
-            ["OPENAI_API_KEY", "OLLAMA_URL", "LLM_MAX_BODY_BYTES", "LLM_IDLE_TIMEOUT_MS", "TOGETHER_API_KEY"]
+            [
+                "OPENAI_API_KEY",
+                "OLLAMA_URL",
+                "LLM_MAX_BODY_BYTES",
+                "LLM_IDLE_TIMEOUT_MS",
+                "LLM_UNKNOWN_PRICE",
+                "TOGETHER_API_KEY"
+            ]
         );
         assert!(!error.to_string().contains("two words"));
     }

@@ -4,27 +4,30 @@
 //!   answer has come, the provider's bytes come back, streams event by event. Usage is known also when the caller did not ask for it or hangs
 //!   up; every call leaves exactly one usage event, written after the answer.
 //! - `GET /v1/models`: the aliases.
-//! - `GET /v1/usage`: what was used.
+//! - `GET /v1/usage`: what was used; `GET /v1/usage/export`: the same, call by call.
 //!
 //! One file per step, in the order of a call: `completion` reads the request (`completion_request`), finds the ways to
 //! answer it (`catalog`, `routing`), begins a `call` by reserving what it could come to (`worst_case`), tries one way after
 //! the other (`attempt`, `breakers`) in its provider's protocol (`providers`), and passes the answer on, in one piece or through a `relay` that frames (`sse`) and watches (`chunk`, `observation`) it. However it ends (`ending`,
-//! `refusal`), the call leaves its event (`usage_event`, `tokens`) to the `settlements`.
+//! `refusal`), the call leaves its event (`usage_event`, `tokens`, `price`) to the `settlements`.
 
 mod answer_headers;
 mod attempt;
 mod breakers;
 mod call;
+mod call_log;
 mod catalog;
 mod chunk;
 mod completion;
 mod completion_request;
 mod config;
+mod csv;
 mod ending;
 mod error_words;
 mod measure;
 mod models;
 mod observation;
+mod price;
 mod providers;
 mod refusal;
 mod relay;
@@ -34,6 +37,8 @@ mod sse;
 mod tokens;
 mod usage;
 mod usage_event;
+mod usage_export;
+mod usage_query;
 mod worst_case;
 
 #[cfg(test)]
@@ -75,7 +80,8 @@ pub struct LlmProxy {
 const COMPLETIONS: &str = "/v1/chat/completions";
 const MODELS: &str = "/v1/models";
 const USAGE: &str = "/v1/usage";
-const ROUTES: [&str; 3] = [COMPLETIONS, MODELS, USAGE];
+const USAGE_EXPORT: &str = "/v1/usage/export";
+const ROUTES: [&str; 4] = [COMPLETIONS, MODELS, USAGE, USAGE_EXPORT];
 
 /// What the proxy needs to know of a caller.
 struct Caller {
@@ -119,7 +125,7 @@ impl LlmProxy {
     /// Answers a request to one of the routes above for an authenticated caller. The scopes are `llm` and, for the
     /// usage, `usage:read`. The request's id is taken from its extensions.
     async fn handle(&self, request: Request, caller: &token::Caller, context: &Context) -> Result<Response, Problem> {
-        let reads_usage = request.uri().path() == USAGE;
+        let reads_usage = [USAGE, USAGE_EXPORT].contains(&request.uri().path());
         caller.require_scope(if reads_usage { "usage:read" } else { "llm" })?;
         let request_id = request.extensions().get::<RequestId>().cloned();
         let payer = Payer {
@@ -142,16 +148,20 @@ impl LlmProxy {
         match request.uri().path() {
             COMPLETIONS if method == Method::POST => completion::create(self, request, caller.payer, context).await,
             MODELS if method == Method::GET => models::list(self, context).await,
-            USAGE if method == Method::GET => {
-                let query = request.uri().query().unwrap_or_default().to_owned();
+            path @ (USAGE | USAGE_EXPORT) if method == Method::GET => {
+                let query = request.uri().query().unwrap_or_default();
                 let token = caller.user_token.ok_or(kinds::INTERNAL)?;
                 let limits = usage::count(self, &caller.payer.member, context).await?;
-                let mut answer = usage::summary(&self.supabase, &query, &token, context).await?;
+                let mut answer = if path == USAGE {
+                    usage::summary(&self.supabase, query, &token, context).await?
+                } else {
+                    usage_export::export(&self.supabase, query, &token, context).await?
+                };
                 limits::describe(&limits, answer.headers_mut());
                 Ok(answer)
             }
             COMPLETIONS => Err(Problem::method_not_allowed("POST")),
-            MODELS | USAGE => Err(Problem::method_not_allowed("GET, HEAD")),
+            MODELS | USAGE | USAGE_EXPORT => Err(Problem::method_not_allowed("GET, HEAD")),
             _ => Err(kinds::NOT_FOUND.into()),
         }
     }

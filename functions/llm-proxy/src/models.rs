@@ -12,9 +12,8 @@ use crate::LlmProxy;
 /// The aliases that can be called, as OpenAI lists models.
 pub(crate) async fn list(proxy: &LlmProxy, context: &Context) -> Result<platform::Response, Problem> {
     let models = proxy.catalog.models(context).await?;
-    let callable = models
-        .values()
-        .filter(|model| model.routes.iter().any(|route| proxy.config.provider(&route.provider).is_some()));
+    let callable =
+        models.values().filter(|model| model.routes.iter().any(|route| proxy.config.provider_of(route).is_some()));
     let data: Vec<_> = callable
         .map(
             |model| json!({"id": model.alias, "object": "model", "created": model.created, "owned_by": model.owned_by}),

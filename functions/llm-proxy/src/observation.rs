@@ -2,7 +2,7 @@
 
 use platform::Timestamp;
 
-use crate::chunk::{Choice, Chunk, text};
+use crate::chunk::{Choice, Chunk, is_name, name, text};
 use crate::tokens::Tokens;
 
 /// Seen so far.
@@ -12,6 +12,8 @@ pub(crate) struct Observation {
     pub(crate) model: Option<String>,
     /// The last usage that the provider reported.
     pub(crate) tokens: Option<Tokens>,
+    /// In which service tier, as the provider calls it.
+    pub(crate) service_tier: Option<String>,
     /// The last reason for which a choice ended.
     pub(crate) finish_reason: Option<String>,
     /// Generated text, in bytes of JSON.
@@ -28,13 +30,15 @@ struct Choices(u128);
 
 /// As the accounts have room for it.
 const LONGEST_MODEL: usize = 200;
-const LONGEST_REASON: usize = 100;
 
 impl Observation {
     /// Takes note of `chunk`, which arrived at `now`.
     pub(crate) fn see(&mut self, chunk: &Chunk<'_>, now: Timestamp) {
         if self.model.is_none() {
             self.model = chunk.model.and_then(text).filter(|model| is_name(model, LONGEST_MODEL));
+        }
+        if self.service_tier.is_none() {
+            self.service_tier = chunk.service_tier.and_then(name);
         }
         if let Some(tokens) = chunk.usage.and_then(Tokens::reported) {
             self.tokens = Some(tokens);
@@ -52,7 +56,7 @@ impl Observation {
             self.content_bytes += bytes as u64;
             self.first_token_at.get_or_insert(now);
         }
-        if let Some(reason) = choice.finish_reason.and_then(text).filter(|reason| is_name(reason, LONGEST_REASON)) {
+        if let Some(reason) = choice.finish_reason.and_then(name) {
             self.finished.insert(index);
             self.finish_reason = Some(reason);
         }
@@ -68,10 +72,6 @@ impl Choices {
     fn insert(&mut self, index: u32) {
         self.0 |= 1 << index.min(127);
     }
-}
-
-fn is_name(text: &str, longest: usize) -> bool {
-    (1..=longest).contains(&text.len()) && !text.contains(char::is_control)
 }
 
 #[cfg(test)]
@@ -111,7 +111,7 @@ mod tests {
             r#"{"usage":{"prompt_tokens":5,"completion_tokens":2}}"#,
             r#"{"usage":null}"#,
         ]);
-        assert_eq!(seen.tokens, Some(Tokens { input: 5, output: 2, cached_input: 0 }));
+        assert_eq!(seen.tokens, Some(Tokens { input: 5, output: 2, ..Tokens::default() }));
     }
 
     #[test]

@@ -23,11 +23,15 @@ pub(crate) fn ways<'a>(
     context: &Context,
 ) -> Result<Vec<Way<'a>>, Problem> {
     let routes = models.get(alias).into_iter().flat_map(|model| &model.routes);
-    let ways = routes.filter_map(|route| Some(Way { provider: config.provider(&route.provider)?, route }));
+    let ways = routes.filter_map(|route| Some(Way { provider: config.provider_of(route)?, route }));
     let mut ways: Vec<_> = ways.collect();
     if ways.is_empty() {
         let shown: String = alias.chars().take(100).collect();
-        let detail = format!("There is no model `{shown}`; `GET /v1/models` lists all.");
+        let detail = if is_unpriced(config, models, alias) {
+            format!("The price of `{shown}` is not known, and without one it is not called here.")
+        } else {
+            format!("There is no model `{shown}`; `GET /v1/models` lists all.")
+        };
         return Err(Problem::new(kinds::MODEL_NOT_FOUND).at("/model", detail));
     }
     ways.sort_by_key(|way| way.route.priority); // stable: equals stay in the order of their positions
@@ -35,6 +39,12 @@ pub(crate) fn ways<'a>(
         shuffle(&mut ways, context);
     }
     Ok(ways)
+}
+
+/// Whether nothing but a price is missing.
+fn is_unpriced(config: &Config, models: &Models, alias: &str) -> bool {
+    let mut routes = models.get(alias).into_iter().flat_map(|model| &model.routes);
+    routes.any(|route| config.provider(&route.provider).is_some())
 }
 
 /// Draws within each priority, without putting back, as likely as the weights say.

@@ -9,9 +9,11 @@ mod callers;
 mod catalog;
 mod failover;
 mod json_answers;
+mod prices;
 mod requests;
 mod resources;
 mod streams;
+mod usage;
 
 use std::future::Future;
 use std::sync::Mutex;
@@ -47,6 +49,8 @@ struct Database {
     unreachable: bool,
     /// Rows that were written without the ledger.
     recorded: Vec<Value>,
+    /// What an export has, two rows a page.
+    exported: Vec<Value>,
 }
 
 impl Scene {
@@ -74,6 +78,7 @@ impl Scene {
             failures: Vec::new(),
             unreachable: false,
             recorded: Vec::new(),
+            exported: Vec::new(),
         }));
         Self { host, proxy, database }
     }
@@ -172,11 +177,21 @@ impl Database {
                 json!({"recorded": 1})
             }
             "usage_summary" => json!({"data": [], "echo": arguments["payload"]}),
+            "export_usage" => self.export(&arguments["payload"]),
             "touch_keys" => json!({"touched": 1}),
             "authz_changes" => json!({"as_of": "2026-01-01T00:00:00Z", "changes": {}}),
             other => panic!("nobody calls {other}"),
         };
         Ok(response(200, "application/json", answer.to_string()))
+    }
+}
+
+impl Database {
+    fn export(&self, payload: &Value) -> Value {
+        let after = self.exported.iter().position(|row| row[0] == payload["after"]).map_or(0, |at| at + 1);
+        let page: Vec<_> = self.exported.iter().skip(after).take(2).cloned().collect();
+        let last = page.last().filter(|_| after + 2 < self.exported.len());
+        json!({"columns": ["id", "alias"], "rows": page, "next_after": last.map(|row| &row[0])})
     }
 }
 

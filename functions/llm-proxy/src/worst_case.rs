@@ -5,8 +5,9 @@ use quota::account::Amounts;
 use crate::catalog::Route;
 use crate::completion_request::CompletionRequest;
 use crate::config::Timeouts;
+use crate::price::Price;
 use crate::routing::Way;
-use crate::tokens::{Price, Tokens};
+use crate::tokens::Tokens;
 
 /// For models of which the catalog does not say it, and callers who do not either. What an answer has beyond that is
 /// owed.
@@ -15,10 +16,11 @@ const LONGEST_ANSWER: u64 = 16_384;
 const GRACE_SECONDS: u64 = 60;
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
 
-/// A token for every byte that the model reads, and all the answers at their longest.
+/// A token for every byte that the model reads, unless that is more than it takes, and all the answers at their longest.
 pub(crate) fn tokens(request: &CompletionRequest, route: &Route) -> Tokens {
     let answer = longest_answer(request, route);
-    Tokens { input: request.text_bytes, output: answer.saturating_mul(request.choices), cached_input: 0 }
+    let input = route.max_input_tokens.map_or(request.text_bytes, |longest| request.text_bytes.min(longest));
+    Tokens { input, output: answer.saturating_mul(request.choices), ..Tokens::default() }
 }
 
 /// How long one answer may become: as long as the caller wants, and the model can.
@@ -29,12 +31,12 @@ pub(crate) fn longest_answer(request: &CompletionRequest, route: &Route) -> u64 
 
 /// The route on which the most could be spent; one without a price comes before all.
 pub(crate) fn dearest<'a>(request: &CompletionRequest, ways: &'a [Way<'a>]) -> Option<&'a Way<'a>> {
-    ways.iter().max_by_key(|way| amounts(tokens(request, way.route), way.route.price()).nano_usd)
+    ways.iter().max_by_key(|way| on(request, way.route).nano_usd)
 }
 
 /// What could be used at most on any of `ways`.
 pub(crate) fn on_any(request: &CompletionRequest, ways: &[Way<'_>]) -> Amounts {
-    let each = ways.iter().map(|way| amounts(tokens(request, way.route), way.route.price()));
+    let each = ways.iter().map(|way| on(request, way.route));
     each.fold(Amounts::ONE_REQUEST, |most, amounts| Amounts {
         requests: 1,
         tokens: most.tokens.max(amounts.tokens),
@@ -42,12 +44,16 @@ pub(crate) fn on_any(request: &CompletionRequest, ways: &[Way<'_>]) -> Amounts {
     })
 }
 
+fn on(request: &CompletionRequest, route: &Route) -> Amounts {
+    amounts(tokens(request, route), route.price.as_deref(), request.service_tier.as_deref())
+}
+
 /// What they are in the units of the limits. What has no price fits into no budget.
-pub(crate) fn amounts(tokens: Tokens, price: Option<Price>) -> Amounts {
+fn amounts(tokens: Tokens, price: Option<&Price>, tier: Option<&str>) -> Amounts {
     Amounts {
         requests: 1,
         tokens: tokens.input.saturating_add(tokens.output),
-        nano_usd: price.map_or(i64::MAX, |price| price.cost(tokens)).unsigned_abs(),
+        nano_usd: price.map_or(i64::MAX, |price| price.most(tokens, tier)).unsigned_abs(),
     }
 }
 
@@ -92,7 +98,15 @@ mod tests {
     }
 
     #[test]
+    fn a_prompt_is_not_longer_than_the_model_takes() {
+        let body = r#"{"model":"m","messages":[{"role":"user","content":"12345678"}]}"#;
+        let request = CompletionRequest::parse(Bytes::from(body)).unwrap();
+        let of = |most| tokens(&request, &Route { max_input_tokens: most, ..route(None) }).input;
+        assert_eq!((of(Some(5)), of(Some(1_000_000))), (5, of(None)));
+    }
+
+    #[test]
     fn what_has_no_price_fits_into_no_budget() {
-        assert_eq!(amounts(Tokens::default(), None).nano_usd, i64::MAX.unsigned_abs());
+        assert_eq!(amounts(Tokens::default(), None, None).nano_usd, i64::MAX.unsigned_abs());
     }
 }

@@ -6,6 +6,7 @@ const ALLOWED: &[&str] = &[
     "allow",
     "cache-control",
     "connection",
+    "content-disposition",
     "content-length",
     "content-type",
     "date",

@@ -96,6 +96,7 @@ fn other_methods_and_paths_are_told_what_there_is() {
         ("/v1/chat/completions", Method::GET, "POST"),
         ("/v1/models", Method::POST, "GET, HEAD"),
         ("/v1/usage", Method::DELETE, "GET, HEAD"),
+        ("/v1/usage/export", Method::POST, "GET, HEAD"),
     ] {
         let mut request = get(&format!("https://edge.test{uri}"));
         *request.method_mut() = method;

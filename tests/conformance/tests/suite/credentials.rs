@@ -17,11 +17,12 @@ super::list![
 ];
 
 /// Routes that need a caller: method, path.
-const ROUTES: [(&str, &str); 5] = [
+const ROUTES: [(&str, &str); 6] = [
     ("GET", "/auth/session"),
     ("POST", "/auth/logout"),
     ("GET", "/v1/models"),
     ("GET", "/v1/usage"),
+    ("GET", "/v1/usage/export"),
     ("POST", "/v1/chat/completions"),
 ];
 

@@ -17,12 +17,14 @@ mod matrix;
 mod migrating;
 mod models;
 mod organizations;
+mod prices;
 mod rate_limits;
 mod roles;
 mod second_factor;
 mod sessions;
 mod teams;
 mod usage;
+mod usage_export;
 mod usage_limits;
 
 use std::process::ExitCode;
@@ -49,12 +51,14 @@ fn main() -> ExitCode {
         locks::TESTS,
         models::TESTS,
         organizations::TESTS,
+        prices::TESTS,
         rate_limits::TESTS,
         roles::TESTS,
         second_factor::TESTS,
         sessions::TESTS,
         teams::TESTS,
         usage::TESTS,
+        usage_export::TESTS,
         usage_limits::TESTS,
     ];
     if arguments.list {
