@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use quota::account::{Operation, Per, Unit};
 
 use super::*;
@@ -113,6 +115,22 @@ fn the_dearest_tier_is_reserved_unless_another_is_asked_for() {
             assert_eq!(answered, status, "{asked}: {limit}");
         }
     }
+}
+
+#[test]
+fn a_call_of_which_nothing_is_heard_costs_the_most_in_the_dearest_tier() {
+    let scene = scene(&[]);
+    scene.provider_json(answer(USAGE, ""));
+    drop(scene.complete(REQUEST).unwrap());
+    // The instance is gone before it can tell.
+    scene.host.background.forget();
+    scene.host.clock.advance(Duration::from_hours(1));
+    let account = format!("user:{USER}");
+    let look = Operation::SetRules { subject: account.clone(), rules: Vec::new() };
+    scene.run(scene.host.context().ledger.apply(&account, &[look])).unwrap();
+    let event = scene.event();
+    assert_eq!((&event["status"], &event["price_version"]), (&json!("abandoned"), &json!("list-7")));
+    assert_eq!(event["cost_nano_usd"], (BYTES * 25_000 + 10 * 100_000).div_ceil(1_000));
 }
 
 #[test]
