@@ -173,6 +173,7 @@ fn span(text: &str, raw: &RawValue) -> Range<usize> {
 }
 
 /// The members of one object, in order, each named once.
+#[derive(Default)]
 pub(crate) struct Members<'a>(pub(crate) Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl<'a> Members<'a> {

@@ -22,7 +22,7 @@ use url::Url;
 
 use super::{Identity, Protocol, Refusal};
 use crate::catalog::Route;
-use crate::completion_request::CompletionRequest;
+use crate::completion_request::{CompletionRequest, Members};
 use crate::error_words::ErrorWords;
 
 /// An address of the API, and our credential there.
@@ -66,7 +66,7 @@ impl Protocol for Anthropic {
     }
 
     fn answer(&self, body: Bytes, identity: &Identity) -> Option<Bytes> {
-        answer::completion(&body, identity).map(Bytes::from)
+        answer::completion(std::str::from_utf8(&body).ok()?, identity).map(Bytes::from)
     }
 
     fn events(&self, body: ByteStream, identity: Identity) -> ByteStream {
@@ -92,12 +92,10 @@ impl Protocol for Anthropic {
 }
 
 /// The members with which every completion and every chunk begins: the provider's own names, and ours where it has none.
-fn head(object: &str, id: Option<&RawValue>, model: Option<&RawValue>, identity: &Identity) -> String {
-    let name = |raw: &&RawValue| is_text(raw) && raw.get().len() <= LONGEST_NAME;
-    let id = id.filter(name).map(|id| id.get().to_owned());
-    let id = id.unwrap_or_else(|| format!("\"chatcmpl-{}\"", identity.id.simple()));
-    let model = model.filter(name).map(|model| model.get().to_owned());
-    let model = model.unwrap_or_else(|| quoted(&identity.model));
+fn head(object: &str, message: &Members<'_>, identity: &Identity) -> String {
+    let name = |name| message.get(name).filter(|raw| is_text(raw) && raw.get().len() <= LONGEST_NAME);
+    let id = name("id").map_or_else(|| format!("\"chatcmpl-{}\"", identity.id.simple()), |id| id.get().to_owned());
+    let model = name("model").map_or_else(|| quoted(&identity.model), |model| model.get().to_owned());
     format!(r#""id":{id},"object":"{object}","created":{},"model":{model}"#, identity.created.as_second())
 }
 

@@ -74,7 +74,7 @@ impl<'a> Scene<'a> {
 
     fn stream(&self, body: &Value) -> EventStream {
         let stream = EventStream::post(&self.edge.url, PATH, &self.rig.stack.demo.access_token, body);
-        assert_eq!(stream.status, 200, "{}", stream.head);
+        assert_eq!(stream.status, 200, "{body}: {}", stream.head);
         stream
     }
 
@@ -150,7 +150,7 @@ fn a_completion(scene: &Scene<'_>, dialect: &Dialect) {
 fn a_stream(scene: &Scene<'_>, dialect: &Dialect) {
     let splits = [
         json!({}),
-        json!({"split_every": 1, "write_gap_ms": 0}),
+        json!({"split_every": 7, "write_gap_ms": 0}),
         json!({"split_utf8": true}),
         json!({"comments": true}),
     ];

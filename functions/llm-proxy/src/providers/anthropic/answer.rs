@@ -1,82 +1,59 @@
 //! A message as a chat completion.
 
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::object::{array, members};
 use super::usage::Usage;
-use super::{finish_reason, head, quoted};
+use super::{finish_reason, head, is_text, quoted};
 use crate::chunk;
+use crate::completion_request::Members;
 use crate::providers::Identity;
 
-#[derive(Deserialize)]
-struct Message<'a> {
-    #[serde(borrow)]
-    id: Option<&'a RawValue>,
-    #[serde(borrow)]
-    model: Option<&'a RawValue>,
-    #[serde(borrow)]
-    content: Vec<Block<'a>>,
-    #[serde(borrow)]
-    stop_reason: &'a RawValue,
-    #[serde(borrow)]
-    usage: Option<&'a RawValue>,
-}
-
-/// A block of content: text, thinking, a call of a tool, or something that OpenAI has no place for.
-#[derive(Deserialize)]
-pub(super) struct Block<'a> {
-    #[serde(borrow, rename = "type")]
-    kind: &'a RawValue,
-    #[serde(borrow)]
-    pub(super) text: Option<&'a RawValue>,
-    #[serde(borrow)]
-    pub(super) thinking: Option<&'a RawValue>,
-    #[serde(borrow)]
-    id: Option<&'a RawValue>,
-    #[serde(borrow)]
-    name: Option<&'a RawValue>,
-    #[serde(borrow)]
-    pub(super) input: Option<&'a RawValue>,
-}
-
 /// The completion. `None` if `body` is no message.
-pub(super) fn completion(body: &[u8], identity: &Identity) -> Option<String> {
-    let message: Message = serde_json::from_slice(body).ok()?;
-    let reason = finish_reason(&chunk::text(message.stop_reason)?);
-    let text = joined(message.content.iter().filter_map(|block| block.text));
-    let thinking = joined(message.content.iter().filter_map(|block| block.thinking));
-    let mut calls = Vec::new();
-    for block in message.content.iter().filter(|block| block.is_tool_use()) {
-        let arguments = block.input.map_or("{}", RawValue::get);
-        calls.push(format!("{{{}}}", block.call(&quoted(arguments))?));
+pub(super) fn completion(body: &str, identity: &Identity) -> Option<String> {
+    let message = members(body)?;
+    let reason = finish_reason(&chunk::text(message.get("stop_reason")?)?);
+    let blocks: Vec<&RawValue> = serde_json::from_str(message.get("content")?.get()).ok()?;
+    let (mut text, mut thinking, mut calls) = (String::new(), String::new(), Vec::new());
+    for block in blocks {
+        let block = members(block.get())?;
+        append(&mut text, block.get("text"));
+        append(&mut thinking, block.get("thinking"));
+        if is_tool_use(&block) {
+            let arguments = block.get("input").map_or("{}", RawValue::get);
+            calls.push(format!("{{{}}}", call(&block, &quoted(arguments))?));
+        }
     }
-    let content = text.unwrap_or_else(|| if calls.is_empty() { "\"\"" } else { "null" }.to_owned());
-    let reasoning = thinking.map(|text| format!(r#","reasoning_content":{text}"#)).unwrap_or_default();
-    let calls = if calls.is_empty() { String::new() } else { format!(r#","tool_calls":[{}]"#, calls.join(",")) };
+    let content = if text.is_empty() && !calls.is_empty() { "null".to_owned() } else { format!("\"{text}\"") };
+    let reasoning = some(!thinking.is_empty(), || format!(r#","reasoning_content":"{thinking}""#));
+    let calls = some(!calls.is_empty(), || format!(r#","tool_calls":{}"#, array(&calls)));
     let mut usage = Usage::default();
-    usage.update(message.usage);
+    usage.update(message.get("usage"));
     let usage = usage.to_json().map(|usage| format!(r#","usage":{usage}"#)).unwrap_or_default();
-    let head = head("chat.completion", message.id, message.model, identity);
+    let head = head("chat.completion", &message, identity);
     Some(format!(
         r#"{{{head},"choices":[{{"index":0,"message":{{"role":"assistant","content":{content},"refusal":null{reasoning}{calls}}},"logprobs":null,"finish_reason":"{reason}"}}]{usage}}}"#
     ))
 }
 
-impl Block<'_> {
-    pub(super) fn is_tool_use(&self) -> bool {
-        self.kind.get() == "\"tool_use\""
-    }
-
-    /// The members of OpenAI's call of a tool with these arguments, which are a JSON string. `None` if it has no name.
-    pub(super) fn call(&self, arguments: &str) -> Option<String> {
-        let (id, name) = (self.id?.get(), self.name?.get());
-        Some(format!(r#""id":{id},"type":"function","function":{{"name":{name},"arguments":{arguments}}}"#))
-    }
+/// Whether a block of content is a call of one of the caller's tools.
+pub(super) fn is_tool_use(block: &Members<'_>) -> bool {
+    block.get("type").is_some_and(|kind| kind.get() == "\"tool_use\"")
 }
 
-/// JSON strings as one, as they are written. `None` if there is none with something in it.
-fn joined<'a>(strings: impl Iterator<Item = &'a RawValue>) -> Option<String> {
-    let inside = |raw: &'a RawValue| raw.get().strip_prefix('"')?.strip_suffix('"');
-    let text: String = strings.filter_map(inside).collect();
-    Some(text).filter(|text| !text.is_empty()).map(|text| format!("\"{text}\""))
+/// The members of OpenAI's call of a tool with these arguments, which are a JSON string. `None` if it has no name.
+pub(super) fn call(block: &Members<'_>, arguments: &str) -> Option<String> {
+    let text = |name| block.get(name).filter(|raw| is_text(raw)).map(RawValue::get);
+    let (id, name) = (text("id")?, text("name")?);
+    Some(format!(r#""id":{id},"type":"function","function":{{"name":{name},"arguments":{arguments}}}"#))
+}
+
+/// Appends what is between the quotation marks of a JSON string, as it is written.
+fn append(text: &mut String, more: Option<&RawValue>) {
+    let inside = more.and_then(|raw| raw.get().strip_prefix('"')?.strip_suffix('"'));
+    text.push_str(inside.unwrap_or_default());
+}
+
+fn some(there: bool, written: impl FnOnce() -> String) -> String {
+    if there { written() } else { String::new() }
 }

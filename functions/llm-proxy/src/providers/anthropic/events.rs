@@ -7,64 +7,17 @@
 use bytes::Bytes;
 use futures_util::stream::StreamExt as _;
 use platform::ByteStream;
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::answer::Block;
+use super::answer::{call, is_tool_use};
+use super::object::members;
 use super::usage::Usage;
 use super::{finish_reason, head, is_text, quoted};
 use crate::chunk;
+use crate::completion_request::Members;
 use crate::providers::Identity;
 use crate::relay::LONGEST_EVENT;
 use crate::sse::{self, Framer};
-
-/// Any event; of the members those are there that its type has.
-#[derive(Deserialize)]
-struct Event<'a> {
-    #[serde(borrow, rename = "type")]
-    kind: &'a RawValue,
-    #[serde(borrow)]
-    message: Option<Start<'a>>,
-    index: Option<u64>,
-    #[serde(borrow)]
-    content_block: Option<Block<'a>>,
-    #[serde(borrow)]
-    delta: Option<Delta<'a>>,
-    #[serde(borrow)]
-    usage: Option<&'a RawValue>,
-    #[serde(borrow)]
-    error: Option<Failure<'a>>,
-}
-
-#[derive(Deserialize)]
-struct Start<'a> {
-    #[serde(borrow)]
-    id: Option<&'a RawValue>,
-    #[serde(borrow)]
-    model: Option<&'a RawValue>,
-    #[serde(borrow)]
-    usage: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct Delta<'a> {
-    #[serde(borrow)]
-    text: Option<&'a RawValue>,
-    #[serde(borrow)]
-    thinking: Option<&'a RawValue>,
-    #[serde(borrow)]
-    partial_json: Option<&'a RawValue>,
-    #[serde(borrow)]
-    stop_reason: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct Failure<'a> {
-    #[serde(borrow, rename = "type")]
-    kind: &'a RawValue,
-    #[serde(borrow)]
-    message: &'a RawValue,
-}
 
 /// What has been told of a message so far. Its size does not grow with the message.
 struct Translation {
@@ -99,7 +52,7 @@ pub(super) fn translated(body: ByteStream, identity: Identity) -> ByteStream {
 
 impl Translation {
     fn new(identity: Identity) -> Self {
-        let head = head(CHUNK, None, None, &identity);
+        let head = head(CHUNK, &Members::default(), &identity);
         Self { identity, head, usage: Usage::default(), finish_reason: None, calls: 0, call: None }
     }
 
@@ -111,7 +64,7 @@ impl Translation {
             let event = block.get(start..end).unwrap_or_default();
             start = end;
             let Some(data) = sse::data(event).filter(|data| !data.is_empty()) else { continue };
-            let event = serde_json::from_slice(&data).ok();
+            let event = std::str::from_utf8(&data).ok().and_then(members);
             translated.push_str(&event.and_then(|event| self.event(&event)).unwrap_or_else(|| MALFORMED.to_owned()));
         }
         if framer.pending() > LONGEST_EVENT {
@@ -121,57 +74,59 @@ impl Translation {
     }
 
     /// What becomes of `event`; of many nothing does. `None` if it lacks what it must have.
-    fn event(&mut self, event: &Event<'_>) -> Option<String> {
-        match event.kind.get() {
-            "\"message_start\"" => Some(self.start(event.message.as_ref()?)),
-            "\"content_block_start\"" => self.start_block(event.index?, event.content_block.as_ref()?),
-            "\"content_block_delta\"" => Some(self.continue_block(event.index?, event.delta.as_ref()?)),
-            "\"content_block_stop\"" => Some(self.stop_block(event.index?)),
+    fn event(&mut self, event: &Members<'_>) -> Option<String> {
+        let part = |name| event.get(name).and_then(|raw| members(raw.get()));
+        let index = || event.get("index").and_then(|raw| raw.get().parse().ok());
+        Some(match event.get("type")?.get() {
+            "\"message_start\"" => self.start(&part("message")?),
+            "\"content_block_start\"" => return self.start_block(index()?, &part("content_block")?),
+            "\"content_block_delta\"" => self.continue_block(index()?, &part("delta")?),
+            "\"content_block_stop\"" => self.stop_block(index()?),
             "\"message_delta\"" => {
-                self.usage.update(event.usage);
-                if let Some(reason) = event.delta.as_ref()?.stop_reason.and_then(chunk::text) {
+                self.usage.update(event.get("usage"));
+                if let Some(reason) = part("delta")?.get("stop_reason").and_then(chunk::text) {
                     self.finish_reason = Some(finish_reason(&reason));
                 }
-                Some(String::new())
+                String::new()
             }
-            "\"message_stop\"" => self.stop(),
-            "\"ping\"" => Some(": ping\n\n".to_owned()),
+            "\"message_stop\"" => return self.stop(),
+            "\"ping\"" => ": ping\n\n".to_owned(),
             "\"error\"" => {
-                let Failure { kind, message } = event.error.as_ref()?;
-                Some(format!("data: {{\"error\":{{\"type\":{},\"message\":{}}}}}\n\n", word(kind), word(message)))
+                let error = part("error")?;
+                let word = |name| error.get(name).filter(|raw| is_text(raw)).map_or("null", RawValue::get);
+                format!("data: {{\"error\":{{\"type\":{},\"message\":{}}}}}\n\n", word("type"), word("message"))
             }
-            _ => Some(String::new()),
-        }
+            _ => String::new(),
+        })
     }
 
-    fn start(&mut self, message: &Start<'_>) -> String {
-        self.head = head(CHUNK, message.id, message.model, &self.identity);
-        self.usage.update(message.usage);
+    fn start(&mut self, message: &Members<'_>) -> String {
+        self.head = head(CHUNK, message, &self.identity);
+        self.usage.update(message.get("usage"));
         self.delta(r#""role":"assistant","content":"""#)
     }
 
-    fn start_block(&mut self, index: u64, block: &Block<'_>) -> Option<String> {
-        if !block.is_tool_use() {
-            return Some(self.text(block.text, block.thinking));
+    fn start_block(&mut self, index: u64, block: &Members<'_>) -> Option<String> {
+        if !is_tool_use(block) {
+            return Some(self.text(block));
         }
-        let input = block.input.map(RawValue::get).filter(|input| *input != "{}");
-        let call = Call { block: index, number: self.calls, has_arguments: input.is_some() };
+        let input = block.get("input").map(RawValue::get).filter(|input| *input != "{}");
         let arguments = input.map_or_else(|| "\"\"".to_owned(), quoted);
-        let told = format!(r#""tool_calls":[{{"index":{},{}}}]"#, call.number, block.call(&arguments)?);
-        self.call = Some(call);
+        let told = format!(r#""tool_calls":[{{"index":{},{}}}]"#, self.calls, call(block, &arguments)?);
+        self.call = Some(Call { block: index, number: self.calls, has_arguments: input.is_some() });
         self.calls = self.calls.saturating_add(1);
         Some(self.delta(&told))
     }
 
-    fn continue_block(&mut self, index: u64, delta: &Delta<'_>) -> String {
+    fn continue_block(&mut self, index: u64, delta: &Members<'_>) -> String {
         let call = self.call.as_mut().filter(|call| call.block == index);
-        match (delta.partial_json.filter(|json| is_text(json)), call) {
+        match (delta.get("partial_json").filter(|json| is_text(json)), call) {
             (Some(json), Some(call)) => {
                 call.has_arguments = true;
                 let number = call.number;
                 self.arguments(number, json.get())
             }
-            _ => self.text(delta.text, delta.thinking),
+            _ => self.text(delta),
         }
     }
 
@@ -191,8 +146,9 @@ impl Translation {
         Some([&last, usage.as_deref().unwrap_or_default(), "data: [DONE]\n\n"].concat())
     }
 
-    fn text(&self, text: Option<&RawValue>, thinking: Option<&RawValue>) -> String {
-        let named = [("reasoning_content", thinking), ("content", text)];
+    /// What a block or a delta says.
+    fn text(&self, said: &Members<'_>) -> String {
+        let named = [("reasoning_content", said.get("thinking")), ("content", said.get("text"))];
         let told = named.into_iter().filter_map(|(name, text)| Some((name, text.filter(|text| is_text(text))?)));
         told.map(|(name, text)| self.delta(&format!("\"{name}\":{}", text.get()))).collect()
     }
@@ -208,9 +164,4 @@ impl Translation {
             "data: {{{head},\"choices\":[{{\"index\":0,\"delta\":{{{members}}},\"logprobs\":null,\"finish_reason\":null}}]}}\n\n"
         )
     }
-}
-
-/// A JSON string as it is written; anything else as `null`.
-fn word(raw: &RawValue) -> &str {
-    if is_text(raw) { raw.get() } else { "null" }
 }

@@ -1,11 +1,16 @@
-//! Objects of a request that are read member by member, and written so.
+//! Objects that are read member by member, and written so.
 
 use problem::{Problem, kinds};
 use serde_json::value::RawValue;
 
 use crate::completion_request::Members;
 
-/// An object, and where it stands. A member that is `null` is absent.
+/// The members of an object that a provider sent. `None` if it is none.
+pub(super) fn members(json: &str) -> Option<Members<'_>> {
+    serde_json::from_str(json).ok()
+}
+
+/// An object of a request, and where it stands. A member that is `null` is absent.
 pub(super) struct Object<'a> {
     members: Members<'a>,
     /// A JSON pointer (RFC 6901); empty for the whole request.

@@ -4,6 +4,7 @@
 //! are left out, and so are those that nobody knows. What would change the answer and has no counterpart is refused.
 
 use problem::Problem;
+use serde_json::Value;
 
 use super::messages::Conversation;
 use super::object::{Object, Writer, array};
@@ -65,7 +66,8 @@ fn refuse_the_inexpressible(request: &Object<'_>) -> Result<(), Problem> {
             return Err(request.wrong(name, "cannot be had of this model: leave it out or use another model"));
         }
     }
-    let temperature: Option<f64> = request.get("temperature").and_then(|raw| raw.get().parse().ok());
+    let temperature =
+        request.get("temperature").and_then(|raw| serde_json::from_str::<Value>(raw.get()).ok()?.as_f64());
     if temperature.is_some_and(|temperature| temperature > 1.0) {
         return Err(request.wrong("temperature", "must be from 0 to 1 for this model"));
     }

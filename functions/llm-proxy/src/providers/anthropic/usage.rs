@@ -1,33 +1,36 @@
 //! Token counts, of which Anthropic's input leaves out what the cache read or wrote.
 
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::object::members;
+
 /// A `usage` member; in a stream the last word on each count.
-#[derive(Debug, Default, Clone, Copy, Deserialize)]
-#[expect(clippy::struct_field_names, reason = "the names are Anthropic's")]
+#[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Usage {
-    input_tokens: Option<u64>,
-    output_tokens: Option<u64>,
-    cache_read_input_tokens: Option<u64>,
-    cache_creation_input_tokens: Option<u64>,
+    input: Option<u64>,
+    output: Option<u64>,
+    cache_read: Option<u64>,
+    cache_written: Option<u64>,
 }
 
 impl Usage {
     /// What a later event says counts for more.
     pub(super) fn update(&mut self, later: Option<&RawValue>) {
-        let Some(later) = later.and_then(|raw| serde_json::from_str::<Self>(raw.get()).ok()) else { return };
-        self.input_tokens = later.input_tokens.or(self.input_tokens);
-        self.output_tokens = later.output_tokens.or(self.output_tokens);
-        self.cache_read_input_tokens = later.cache_read_input_tokens.or(self.cache_read_input_tokens);
-        self.cache_creation_input_tokens = later.cache_creation_input_tokens.or(self.cache_creation_input_tokens);
+        let Some(later) = later.and_then(|raw| members(raw.get())) else { return };
+        for (name, count) in [
+            ("input_tokens", &mut self.input),
+            ("output_tokens", &mut self.output),
+            ("cache_read_input_tokens", &mut self.cache_read),
+            ("cache_creation_input_tokens", &mut self.cache_written),
+        ] {
+            *count = later.get(name).and_then(|raw| raw.get().parse().ok()).or(*count);
+        }
     }
 
     /// OpenAI's `usage`, whose prompt has the cached tokens in it. `None` if nothing was told.
     pub(super) fn to_json(self) -> Option<String> {
-        let (input, output) = (self.input_tokens?, self.output_tokens?);
-        let read = self.cache_read_input_tokens.unwrap_or(0);
-        let written = self.cache_creation_input_tokens.unwrap_or(0);
+        let (input, output) = (self.input?, self.output?);
+        let (read, written) = (self.cache_read.unwrap_or(0), self.cache_written.unwrap_or(0));
         let prompt = input.saturating_add(read).saturating_add(written);
         let total = prompt.saturating_add(output);
         Some(format!(

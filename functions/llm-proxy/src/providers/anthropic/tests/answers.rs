@@ -1,7 +1,7 @@
 use super::*;
 
 fn completion(message: &Value) -> Option<Value> {
-    let body = answer::completion(message.to_string().as_bytes(), &identity())?;
+    let body = answer::completion(&message.to_string(), &identity())?;
     Some(serde_json::from_str(&body).unwrap_or_else(|error| panic!("{error}: {body}")))
 }
 
@@ -80,5 +80,5 @@ fn what_is_no_message_is_no_answer() {
     ] {
         assert!(completion(&other).is_none(), "{other}");
     }
-    assert!(answer::completion(b"{\"content\":", &identity()).is_none());
+    assert!(answer::completion("{\"content\":", &identity()).is_none());
 }
