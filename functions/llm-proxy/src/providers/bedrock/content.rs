@@ -30,7 +30,7 @@ struct Source<'a> {
     bytes: Cow<'a, str>,
 }
 
-/// Text and images. Texts without a letter are left out: Converse refuses them.
+/// Text and images. Texts of white space are left out: Converse refuses them.
 pub(super) fn blocks<'a>(content: &Node<'a>) -> Result<Vec<Block<'a>>, Problem> {
     if content.is_text() {
         return Ok(text(content.text()?).into_iter().collect());
@@ -71,7 +71,7 @@ pub(super) fn texts<'a>(content: &Node<'a>) -> Result<Vec<Block<'a>>, Problem> {
 }
 
 fn text(text: Cow<'_, str>) -> Option<Block<'_>> {
-    (!text.is_empty()).then_some(Block::Text(text))
+    (!text.trim().is_empty()).then_some(Block::Text(text))
 }
 
 /// Only what is in the URL itself: Converse fetches nothing, and neither do we.

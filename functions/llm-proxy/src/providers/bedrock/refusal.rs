@@ -22,7 +22,7 @@ const TOO_LONG: &str = "The messages and the longest answer allowed exceed the m
 const SAYS_TOO_LONG: [&str; 5] =
     ["too long", "too many input tokens", "maximum context length", "context window", "exceeds the maximum number of"];
 /// In what Bedrock says of a model that cannot be called by its name.
-const SAYS_NO_MODEL: [&str; 2] = ["model identifier is invalid", "on-demand throughput"];
+const SAYS_NO_MODEL: [&str; 3] = ["model identifier is invalid", "on-demand throughput", "access to the model"];
 
 /// An answer with an error status.
 pub(super) fn of(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Refusal {
@@ -31,7 +31,7 @@ pub(super) fn of(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Refusa
     let kind = header.or(wire.kind.as_deref()).map(short).unwrap_or_default();
     let message = wire.message.unwrap_or_default();
     let status = match kind {
-        "ValidationException" if says(&message, &SAYS_NO_MODEL) => StatusCode::NOT_FOUND,
+        "ValidationException" | "AccessDeniedException" if says(&message, &SAYS_NO_MODEL) => StatusCode::NOT_FOUND,
         "ValidationException" => StatusCode::BAD_REQUEST,
         "ThrottlingException" | "ServiceQuotaExceededException" => StatusCode::TOO_MANY_REQUESTS,
         "ModelNotReadyException" | "ServiceUnavailableException" => StatusCode::SERVICE_UNAVAILABLE,

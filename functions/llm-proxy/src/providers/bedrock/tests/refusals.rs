@@ -67,6 +67,8 @@ fn a_model_that_cannot_be_called_is_not_the_callers_fault() {
     ] {
         assert_eq!(refused(400, "ValidationException", message).0, 404, "{message}");
     }
+    let message = "You don't have access to the model with the specified model ID.";
+    assert_eq!(refused(403, "AccessDeniedException", message).0, 404, "the credential is good for other models");
 }
 
 #[test]

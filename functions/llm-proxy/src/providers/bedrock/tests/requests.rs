@@ -223,6 +223,7 @@ fn what_is_wrong_inside_is_pointed_at_too() {
         (message(json!({"content": "x"})), "messages[1].role"),
         (message(json!(7)), "messages[1]"),
         (message(json!({"role": "user", "content": ""})), "messages[1].content"),
+        (message(json!({"role": "user", "content": " \n"})), "messages[1].content"),
         (message(json!({"role": "user", "content": null})), "messages[1].content"),
         (message(json!({"role": "user", "content": 7})), "messages[1].content"),
         (message(json!({"role": "assistant", "content": null})), "messages[1].role"),
