@@ -95,7 +95,7 @@ async fn providers(read: &mut Configuration<'_>) -> Vec<Provider> {
 }
 
 fn provider(name: &'static str, protocol: impl Protocol + 'static) -> Provider {
-    Provider { name, protocol: Box::new(protocol) }
+    Provider { name, protocols: vec![Box::new(protocol)] }
 }
 
 /// A provider that is there when its key is set.
@@ -152,7 +152,8 @@ mod tests {
     use platform::fakes::{Host, block_on};
 
     use super::*;
-    use crate::completion_request::CompletionRequest;
+    use crate::endpoint::Endpoint;
+    use crate::model_request::ModelRequest;
 
     fn load(variables: &[(&str, &str)]) -> Result<Config, ConfigurationError> {
         let host = Host::new();
@@ -175,9 +176,9 @@ mod tests {
         ])
         .unwrap();
         let completion = bytes::Bytes::from_static(br#"{"model":"m","messages":[1]}"#);
-        let completion = CompletionRequest::parse(completion).unwrap();
+        let completion = ModelRequest::parse(Endpoint::ChatCompletions, completion).unwrap();
         let asked = |name: &str| {
-            let protocol = &config.provider(name).unwrap().protocol;
+            let protocol = config.provider(name).unwrap().protocol(Endpoint::ChatCompletions).unwrap();
             protocol.request(&completion, "m", &Host::new().context()).unwrap()
         };
         for (name, uri, authorization) in [

@@ -3,8 +3,8 @@
 use quota::account::Amounts;
 
 use crate::catalog::Route;
-use crate::completion_request::CompletionRequest;
 use crate::config::Timeouts;
+use crate::model_request::ModelRequest;
 use crate::routing::Way;
 use crate::tokens::{Price, Tokens};
 
@@ -15,20 +15,20 @@ const LONGEST_ANSWER: u64 = 16_384;
 const GRACE_SECONDS: u64 = 60;
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
 
-/// A token for every byte that the model reads, and all the answers at their longest.
-pub(crate) fn tokens(request: &CompletionRequest, route: &Route) -> Tokens {
+/// A token for every byte that the model reads, those that are tokens already, and all the answers at their longest.
+pub(crate) fn tokens(request: &ModelRequest, route: &Route) -> Tokens {
     let longest = route.max_output_tokens.unwrap_or(LONGEST_ANSWER);
     let answer = request.max_tokens.map_or(longest, |wanted| wanted.min(route.max_output_tokens.unwrap_or(wanted)));
-    Tokens { input: request.text_bytes, output: answer.saturating_mul(request.choices), cached_input: 0 }
+    Tokens { input: request.prompt.most_tokens(), output: answer.saturating_mul(request.choices), cached_input: 0 }
 }
 
 /// The route on which the most could be spent; one without a price comes before all.
-pub(crate) fn dearest<'a>(request: &CompletionRequest, ways: &'a [Way<'a>]) -> Option<&'a Way<'a>> {
+pub(crate) fn dearest<'a>(request: &ModelRequest, ways: &'a [Way<'a>]) -> Option<&'a Way<'a>> {
     ways.iter().max_by_key(|way| amounts(tokens(request, way.route), way.route.price()).nano_usd)
 }
 
 /// What could be used at most on any of `ways`.
-pub(crate) fn on_any(request: &CompletionRequest, ways: &[Way<'_>]) -> Amounts {
+pub(crate) fn on_any(request: &ModelRequest, ways: &[Way<'_>]) -> Amounts {
     let each = ways.iter().map(|way| amounts(tokens(request, way.route), way.route.price()));
     each.fold(Amounts::ONE_REQUEST, |most, amounts| Amounts {
         requests: 1,
@@ -58,6 +58,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
+    use crate::endpoint::Endpoint;
 
     fn route(max_output_tokens: Option<u64>) -> Route {
         let route = serde_json::json!({"provider": "p", "model": "m", "max_output_tokens": max_output_tokens});
@@ -66,7 +67,10 @@ mod tests {
 
     fn worst(members: &str, max_output_tokens: Option<u64>) -> (u64, u64) {
         let body = format!(r#"{{"model":"m","messages":[{{"role":"user","content":"12345678"}}]{members}}}"#);
-        let tokens = tokens(&CompletionRequest::parse(Bytes::from(body)).unwrap(), &route(max_output_tokens));
+        let tokens = tokens(
+            &ModelRequest::parse(Endpoint::ChatCompletions, Bytes::from(body)).unwrap(),
+            &route(max_output_tokens),
+        );
         (tokens.input, tokens.output)
     }
 
