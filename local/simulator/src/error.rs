@@ -34,6 +34,11 @@ impl ApiError {
         Self::new(400, message, "invalid_request_error", param, None)
     }
 
+    /// A body that is no JSON: 400.
+    pub fn unreadable(error: &serde_json::Error) -> Self {
+        Self::invalid(&format!("We could not parse the JSON body of your request: {error}."), None)
+    }
+
     /// A required member is missing: 400.
     pub fn missing(param: &str) -> Self {
         let message = format!("Missing required parameter: '{param}'.");
@@ -104,6 +109,22 @@ impl ApiError {
             code: self.code.as_deref(),
         };
         serde_json::to_vec(&Envelope { error }).unwrap_or_default().into()
+    }
+
+    /// The same in Anthropic's shape, with the type that it has for the status.
+    pub fn anthropic_body(&self) -> Bytes {
+        let kind = match self.status {
+            401 => "authentication_error",
+            403 => "permission_error",
+            404 => "not_found_error",
+            413 => "request_too_large",
+            429 => "rate_limit_error",
+            400..=499 => "invalid_request_error",
+            503 | 529 => "overloaded_error",
+            _ => "api_error",
+        };
+        let message = serde_json::Value::from(self.message.as_str());
+        format!(r#"{{"type":"error","error":{{"type":"{kind}","message":{message}}}}}"#).into()
     }
 
     fn new(status: u16, message: &str, kind: &str, param: Option<&str>, code: Option<&str>) -> Self {

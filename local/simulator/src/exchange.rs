@@ -183,7 +183,12 @@ impl Exchange {
 
     /// The `id` of the completion.
     pub fn completion_id(&self) -> String {
-        format!("chatcmpl-{:016x}{:08x}", mix(self.sequence), self.sequence)
+        let prefix = match self.request.endpoint {
+            Endpoint::Responses => "resp_",
+            Endpoint::Messages => "msg_",
+            _ => "chatcmpl-",
+        };
+        format!("{prefix}{:016x}{:08x}", mix(self.sequence), self.sequence)
     }
 
     /// The request.
@@ -264,7 +269,7 @@ impl Progress {
     }
 
     fn counted(&self, count: impl Fn(&Tally)) {
-        if self.exchange.request.endpoint == Endpoint::Chat {
+        if self.exchange.request.endpoint.completes() {
             self.tallies.iter().flatten().for_each(|tally| count(tally));
         }
     }

@@ -1,4 +1,4 @@
-//! An LLM provider for development and tests: OpenAI's wire format, deterministic tokens, and every fault on request.
+//! An LLM provider for development and tests: OpenAI's wire format and Anthropic's, deterministic tokens, and every fault on request.
 //!
 //! A request chooses how it is answered by `metadata.sim`, a string that holds a [`Behaviour`] as JSON (or a list of
 //! them: one per attempt, counted by `metadata.marker`); a test that cannot touch the body queues behaviours with
@@ -16,9 +16,12 @@ mod delivery;
 mod embeddings;
 mod error;
 mod exchange;
+mod frames;
 mod json_answer;
+mod messages;
 mod peer;
 mod reply;
+mod responses;
 mod routes;
 mod rules;
 mod schema;

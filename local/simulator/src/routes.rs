@@ -25,7 +25,7 @@ use crate::rules::Traits;
 use crate::script::{End, Frame, Script};
 use crate::server::Simulator;
 use crate::tally::{Endpoint, Outcome};
-use crate::{catalogue, control, embeddings, json_answer, peer, stream_answer};
+use crate::{catalogue, control, embeddings, json_answer, messages, peer, responses, stream_answer};
 
 /// The largest request body that the API takes.
 const MOST_BODY_BYTES: usize = 64 << 20;
@@ -85,6 +85,10 @@ pub async fn answer(
 fn endpoint(path: &str) -> Endpoint {
     if path.ends_with("/chat/completions") {
         Endpoint::Chat
+    } else if path.ends_with("/responses") {
+        Endpoint::Responses
+    } else if path.ends_with("/messages") {
+        Endpoint::Messages
     } else if path.ends_with("/embeddings") {
         Endpoint::Embeddings
     } else if path.ends_with("/models") || path.contains("/models/") {
@@ -142,15 +146,16 @@ fn authorise(simulator: &Simulator, headers: &HeaderMap) -> Result<(), ApiError>
     }
 }
 
-/// The Bearer token, or Azure's `api-key`.
+/// The Bearer token, Azure's `api-key`, or Anthropic's `x-api-key`.
 fn api_key(headers: &HeaderMap) -> Option<&str> {
     let bearer = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
-    bearer.or_else(|| headers.get("api-key")?.to_str().ok()).filter(|key| !key.is_empty())
+    let key = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    bearer.or_else(|| key("api-key")).or_else(|| key("x-api-key")).filter(|key| !key.is_empty())
 }
 
 fn allow(endpoint: Endpoint, method: &Method, path: &str) -> Result<(), ApiError> {
     let expected = match endpoint {
-        Endpoint::Chat | Endpoint::Embeddings => Method::POST,
+        Endpoint::Chat | Endpoint::Responses | Endpoint::Messages | Endpoint::Embeddings => Method::POST,
         Endpoint::Models => Method::GET,
         Endpoint::Peer | Endpoint::Other => {
             let mut error = ApiError::invalid(&format!("Invalid URL ({method} {path})"), None);
@@ -220,7 +225,7 @@ impl Call {
         }
         let endpoint = self.progress.exchange().request().endpoint;
         let answered = match endpoint {
-            Endpoint::Chat => return Ok(self.complete(body)),
+            Endpoint::Chat | Endpoint::Responses | Endpoint::Messages => return Ok(self.complete(endpoint, body)),
             Endpoint::Embeddings => embeddings::answer(body),
             _ => match path.split_once("/models/") {
                 Some((_, id)) => catalogue::find(id),
@@ -233,8 +238,17 @@ impl Call {
         })
     }
 
-    fn complete(self, body: &[u8]) -> Response<Body> {
-        let request = match ChatRequest::parse(body) {
+    fn complete(self, endpoint: Endpoint, body: &[u8]) -> Response<Body> {
+        let chat = match endpoint {
+            Endpoint::Responses => responses::as_chat(body).map(Cow::Owned),
+            Endpoint::Messages => messages::as_chat(body).map(Cow::Owned),
+            _ => Ok(Cow::Borrowed(body)),
+        };
+        let chat = match chat {
+            Ok(chat) => chat,
+            Err(error) => return self.refuse(&error),
+        };
+        let request = match ChatRequest::parse(&chat) {
             Ok(request) => request,
             Err(error) => return self.refuse(&error),
         };
@@ -244,10 +258,18 @@ impl Call {
         let (id, created) = (exchange.completion_id(), exchange.received_ms() / 1000);
         if request.stream == Some(true) {
             let asked = request.include_usage();
-            let script = stream_answer::render(&answer, &id, model, created, asked, &self.behaviour);
+            let script = match endpoint {
+                Endpoint::Responses => responses::stream(&answer, &id, model, created, &self.behaviour),
+                Endpoint::Messages => messages::stream(&answer, &id, model, &self.behaviour),
+                _ => stream_answer::render(&answer, &id, model, created, asked, &self.behaviour),
+            };
             return self.play(script, None, EVENT_STREAM);
         }
-        let body = json_answer::render(&answer, &id, model, created, &self.behaviour);
+        let body = match endpoint {
+            Endpoint::Responses => responses::json(&answer, &id, model, created, &self.behaviour),
+            Endpoint::Messages => messages::json(&answer, &id, model, &self.behaviour),
+            _ => json_answer::render(&answer, &id, model, created, &self.behaviour),
+        };
         self.whole(body, answer.counts.completion, JSON)
     }
 
@@ -260,7 +282,8 @@ impl Call {
     fn refuse(mut self, error: &ApiError) -> Response<Body> {
         self.progress.begin(error.status);
         self.progress.end(Outcome::Refused);
-        let body = Body::whole(error.body());
+        let is_message = self.progress.exchange().request().endpoint == Endpoint::Messages;
+        let body = Body::whole(if is_message { error.anthropic_body() } else { error.body() });
         reply::api(error.status, JSON, body, self.progress.exchange(), &self.behaviour)
     }
 

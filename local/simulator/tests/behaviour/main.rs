@@ -5,6 +5,7 @@
 mod breaks;
 mod client;
 mod control;
+mod dialects;
 mod framing;
 mod peer;
 mod refusals;
