@@ -7,7 +7,7 @@ use platform::Configuration;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-use crate::providers::{OpenAi, Protocol, Provider, Together};
+use crate::providers::{Messages, OpenAi, Protocol, Provider, Together};
 
 /// What the proxy is told by its variables.
 #[derive(Debug)]
@@ -83,19 +83,31 @@ async fn providers(read: &mut Configuration<'_>) -> Vec<Provider> {
     providers.extend(together.map(|protocol| provider("together", Together(protocol))));
     let openai = keyed(read, "OPENAI_API_KEY", "OPENAI_BASE_URL", "https://api.openai.com/v1").await;
     providers.extend(openai.map(|protocol| provider("openai", protocol)));
-    for (name, url, key) in
-        [("ollama", "OLLAMA_URL", None), ("simulator", "LLM_SIMULATOR_URL", Some("LLM_SIMULATOR_API_KEY"))]
-    {
-        let Some(mut base) = read.optional_url(url).await else { continue };
-        base.set_path(&format!("{}/v1", base.path().trim_end_matches('/')));
-        let key = if let Some(key) = key { api_key(read, key).await } else { None };
-        providers.extend(OpenAi::at(&base, key).map(|protocol| provider(name, protocol)));
+    if let Some(base) = below(read, "OLLAMA_URL").await {
+        providers.extend(OpenAi::at(&base, None).map(|protocol| provider("ollama", protocol)));
+    }
+    if let Some(base) = below(read, "LLM_SIMULATOR_URL").await {
+        let key = api_key(read, "LLM_SIMULATOR_API_KEY").await;
+        providers.extend(simulator(&base, key));
     }
     providers
 }
 
 fn provider(name: &'static str, protocol: impl Protocol + 'static) -> Provider {
     Provider { name, protocols: vec![Box::new(protocol)] }
+}
+
+/// The base URL below an address that is set.
+async fn below(read: &mut Configuration<'_>, name: &str) -> Option<Url> {
+    let mut base = read.optional_url(name).await?;
+    base.set_path(&format!("{}/v1", base.path().trim_end_matches('/')));
+    Some(base)
+}
+
+/// It speaks both.
+fn simulator(base: &Url, key: Option<SecretString>) -> Option<Provider> {
+    let (openai, messages) = (OpenAi::at(base, key.clone())?, Messages::at(base, key)?);
+    Some(Provider { name: "simulator", protocols: vec![Box::new(openai), Box::new(messages)] })
 }
 
 /// A provider that is there when its key is set.

@@ -3,6 +3,7 @@
 //! In here each endpoint is its inventor's: its request, answer, events and errors. A protocol translates from it and to
 //! it, one file each; the inventor's own passes the bytes on as they are.
 
+mod messages;
 mod openai;
 mod together;
 
@@ -19,6 +20,7 @@ use crate::endpoint::Endpoint;
 use crate::error_words::ErrorWords;
 use crate::model_request::ModelRequest;
 
+pub(crate) use messages::Messages;
 pub(crate) use openai::OpenAi;
 pub(crate) use together::Together;
 

@@ -1,9 +1,5 @@
-use platform::Context;
-
 use super::*;
-use crate::endpoint::Endpoint;
-use crate::model_request::ModelRequest;
-use crate::providers::{Protocol, Provider};
+use crate::providers::{Messages, OpenAi, Provider, Together};
 
 const PATH: &str = "/v1/messages";
 const REQUEST: &str =
@@ -18,26 +14,10 @@ const STOP: &str = "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
 const OVERLOADED: &str =
     "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"secret\"}}\n\n";
 
-/// Whatever speaks Anthropic's protocol at the simulator's address.
-struct Native;
-
-impl Protocol for Native {
-    fn serves(&self, endpoint: Endpoint) -> bool {
-        endpoint == Endpoint::Messages
-    }
-
-    fn request(&self, request: &ModelRequest, model: &str, _: &Context) -> Result<Request, Problem> {
-        Ok(http::Request::post("http://simulator.test/v1/messages").body(request.body_for(model).into()).unwrap())
-    }
-
-    fn secrets(&self) -> Vec<&SecretString> {
-        Vec::new()
-    }
-}
-
 fn scene() -> Scene {
     let mut scene = Scene::new();
-    scene.proxy.config.providers.push(Provider { name: "anthropic", protocols: vec![Box::new(Native)] });
+    let messages = Messages::at(&"http://simulator.test/v1".parse().unwrap(), Some(SecretString::from(KEY))).unwrap();
+    scene.proxy.config.providers.push(Provider { name: "anthropic", protocols: vec![Box::new(messages)] });
     scene
 }
 
@@ -71,7 +51,7 @@ fn a_message_passes_unchanged_with_the_headers_that_choose_its_version() {
     let body = r#"{"max_tokens":9,"model":"claude","thinking":{"type":"disabled"},"messages":[{"role":"user","content":"hi"}]}"#;
     let mut request = post_to(PATH, body);
     for (name, value) in [
-        ("anthropic-version", "2023-06-01"),
+        ("anthropic-version", "2024-02-29"),
         ("anthropic-beta", "files-api-2025-04-14"),
         ("x-api-key", "qlp_live_x"),
         ("anthropic-dangerous-direct-browser-access", "true"),
@@ -84,10 +64,11 @@ fn a_message_passes_unchanged_with_the_headers_that_choose_its_version() {
     assert_eq!(text(&scene, answer), whole);
     let sent = scene.sent();
     assert_eq!(sent.text(), body.replace("claude", "claude-x"));
+    assert_eq!(sent.uri, "http://simulator.test/v1/messages");
     let names = ["anthropic-version", "anthropic-beta", "x-api-key", "anthropic-dangerous-direct-browser-access"];
     assert_eq!(
-        names.map(|name| sent.header(name).map(str::to_owned)),
-        [Some("2023-06-01".into()), Some("files-api-2025-04-14".into()), None, None]
+        names.map(|name| sent.header(name)),
+        [Some("2024-02-29"), Some("files-api-2025-04-14"), Some(KEY), None]
     );
     assert_eq!(fields(&scene.event()), json!(["success", 60, 7, 30, "provider", "end_turn", "claude-x-1"]));
 }
@@ -157,6 +138,18 @@ fn a_tool_that_has_been_called_is_a_beginning() {
 }
 
 #[test]
+fn a_caller_without_a_version_has_one_and_an_overload_is_a_503() {
+    let scene = scene();
+    scene.provider_json("{}");
+    let _ = scene.ask(PATH, r#"{"model":"claude","messages":[1]}"#);
+    let sent = scene.host.http.requests().into_iter().find(|sent| sent.uri.host() == Some("simulator.test")).unwrap();
+    assert_eq!(sent.header("anthropic-version"), Some("2023-06-01"));
+    scene.provider(|| Ok(response(529, "application/json", "{}")));
+    let (status, body) = told(scene.ask(PATH, r#"{"model":"claude","messages":[1]}"#).unwrap_err());
+    assert_eq!((status, body["error"]["type"].as_str()), (503, Some("overloaded_error")));
+}
+
+#[test]
 fn what_is_no_message_is_502() {
     for body in ["{}", r#"{"type":"error","error":{"type":"api_error","message":"secret"}}"#, r#"{"content":"x"}"#] {
         let scene = scene();
@@ -182,10 +175,16 @@ fn errors_have_anthropics_shape_wherever_they_come_from() {
 
 #[test]
 fn a_model_is_only_where_a_provider_of_it_is() {
-    let scene = scene();
+    let mut scene = scene();
+    let together = OpenAi::at(&"http://simulator.test/v1".parse().unwrap(), None).unwrap();
+    scene.proxy.config.providers.push(Provider { name: "hosted", protocols: vec![Box::new(Together(together))] });
+    scene.database.lock().unwrap().models["models"][1] = json!({
+        "alias": "hosted", "created": 0, "owned_by": "qlp", "routes": [{"provider": "hosted", "model": "m"}]
+    });
     scene.provider_json("{}");
     for (path, model, body, elsewhere) in [
-        (PATH, "default", r#""messages":[1]"#, "`/v1/chat/completions` or `/v1/embeddings` or `/v1/responses`"),
+        ("/v1/responses", "hosted", r#""input":"x""#, "`/v1/chat/completions` or `/v1/embeddings`"),
+        (PATH, "hosted", r#""messages":[1]"#, "`/v1/chat/completions` or `/v1/embeddings`"),
         ("/v1/embeddings", "claude", r#""input":"x""#, "`/v1/messages`"),
         ("/v1/responses", "claude", r#""input":"x""#, "`/v1/messages`"),
     ] {
