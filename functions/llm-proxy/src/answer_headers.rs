@@ -16,7 +16,7 @@ pub(crate) fn copy(from: &HeaderMap, to: &mut HeaderMap) {
             to.insert(name, value.clone());
         }
     }
-    if let Some(id) = from.get("x-request-id") {
+    if let Some(id) = from.get("x-request-id").or_else(|| from.get("request-id")) {
         to.insert(UPSTREAM_REQUEST_ID, id.clone());
     }
 }

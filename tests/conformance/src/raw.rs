@@ -110,6 +110,11 @@ impl Events {
             .collect()
     }
 
+    /// The types of the events, in the dialects that name them in their data.
+    pub fn kinds(&self) -> Vec<String> {
+        self.chunks().iter().filter_map(|event| event["type"].as_str().map(str::to_owned)).collect()
+    }
+
     /// Whether `[DONE]` came.
     pub fn done(&self) -> bool {
         self.data.iter().any(|data| data == "[DONE]")

@@ -2,14 +2,22 @@ use std::process::Command;
 
 use conformance::Rig;
 
-super::list![the_openai_sdk_works_as_it_does_direct];
+super::list![the_openai_sdk_works_as_it_does_direct, the_anthropic_sdk_works_as_it_does_direct];
 
-/// Runs the real SDK's tests; Node is part of the set-up, so its absence is a failure.
 fn the_openai_sdk_works_as_it_does_direct(rig: &Rig) {
+    run(rig, "tests/clients/openai.test.mjs");
+}
+
+fn the_anthropic_sdk_works_as_it_does_direct(rig: &Rig) {
+    run(rig, "tests/clients/anthropic.test.mjs");
+}
+
+/// Runs a real SDK's tests; Node is part of the set-up, so its absence is a failure.
+fn run(rig: &Rig, tests: &str) {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
     let simulator = &rig.stack.simulator.as_ref().unwrap().url;
     let output = Command::new("node")
-        .args(["--test", "tests/clients/openai.test.mjs"])
+        .args(["--test", tests])
         .current_dir(root)
         .env("EDGE_URL", &rig.edge.base)
         .env("ACCESS_TOKEN", &rig.stack.demo.access_token)
