@@ -7,7 +7,9 @@ insert into public.model_routes
 values
   ('default', 1, 'together', 'meta-llama/Llama-3.3-70B-Instruct-Turbo', 880, 880, null),
   ('default', 2, 'openai', 'gpt-4o-mini', 150, 600, 75),
-  ('default', 3, 'ollama', 'llama3.2', 0, 0, 0),
-  ('default', 4, 'simulator', 'sim-1', 100, 400, 50),
+  ('default', 3, 'azure', 'gpt-4o-mini', 150, 600, 75),
+  ('default', 4, 'anthropic', 'claude-haiku-4-5', 1000, 5000, 100),
+  ('default', 5, 'ollama', 'llama3.2', 0, 0, 0),
+  ('default', 6, 'simulator', 'sim-1', 100, 400, 50),
   ('sim-1', 1, 'simulator', 'sim-1', 100, 400, 50)
 on conflict do nothing;

@@ -78,7 +78,8 @@ pub(crate) async fn run(
     let (request, limits) = (question.request, question.limits);
     let outbound = match outbound(question, way, &call, context) {
         Ok(outbound) => outbound,
-        Err(problem) => return failed(call, Failure::route(Status::UpstreamError, Next::Route, problem)),
+        // What this provider cannot be asked says nothing about the provider.
+        Err(problem) => return failed(call, Failure { next: Next::Route, ..Failure::unsent(problem) }),
     };
     let head_limit = if request.stream { limits.headers } else { limits.answer };
     let response = match timeout(&*context.clock, head_limit, context.http.send(outbound)).await {
@@ -113,7 +114,7 @@ fn failed<T>(call: Call, failure: Failure) -> Result<T, Box<(Call, Failure)>> {
 /// Of the caller's headers only those of the endpoint go to a provider.
 fn outbound(question: &Question<'_>, way: &Way<'_>, call: &Call, context: &Context) -> Result<Request, Problem> {
     let protocol = way.protocol;
-    let mut request = protocol.request(question.request, &way.route.model, context)?;
+    let mut request = protocol.request(question.request, way.route, context)?;
     let accept = if question.request.stream { protocol.stream_media_type() } else { JSON };
     let headers = request.headers_mut();
     headers.extend(question.headers.clone());

@@ -95,6 +95,12 @@ const LOOK_AGAIN: Duration = Duration::from_millis(20);
 const LEASE: Duration = Duration::from_secs(10);
 
 impl Route {
+    /// A route of which nothing more is known.
+    #[cfg(test)]
+    pub(crate) fn to(provider: &str, model: &str) -> Self {
+        serde_json::from_value(json!({"provider": provider, "model": model})).unwrap()
+    }
+
     /// What it costs, if that is known. Cached input is charged as input where it has no price of its own.
     pub(crate) fn price(&self) -> Option<Price> {
         let input = self.input_nano_usd?;

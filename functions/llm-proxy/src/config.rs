@@ -7,7 +7,7 @@ use platform::Configuration;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-use crate::providers::{Messages, OpenAi, Protocol, Provider, Together};
+use crate::providers::{Anthropic, Azure, Credential, Messages, OpenAi, Protocol, Provider, Together};
 
 /// What the proxy is told by its variables.
 #[derive(Debug)]
@@ -42,8 +42,9 @@ const LONGEST_TIMEOUT_MS: u64 = 3_600_000;
 impl Config {
     /// Reads the variables.
     ///
-    /// Providers: `TOGETHER_API_KEY` (`TOGETHER_BASE_URL`), `OPENAI_API_KEY` (`OPENAI_BASE_URL`), `OLLAMA_URL`,
-    /// `LLM_SIMULATOR_URL` (`LLM_SIMULATOR_API_KEY`); at least one. Limits: `LLM_MAX_BODY_BYTES`,
+    /// Providers: `TOGETHER_API_KEY` (`TOGETHER_BASE_URL`), `OPENAI_API_KEY` (`OPENAI_BASE_URL`),
+    /// `AZURE_OPENAI_ENDPOINT` with `AZURE_OPENAI_API_KEY` or `AZURE_OPENAI_AD_TOKEN` (`AZURE_OPENAI_API_VERSION`),
+    /// `ANTHROPIC_API_KEY` (`ANTHROPIC_BASE_URL`), `OLLAMA_URL`, `LLM_SIMULATOR_URL` (`LLM_SIMULATOR_API_KEY`); at least one. Limits: `LLM_MAX_BODY_BYTES`,
     /// `LLM_HEADERS_TIMEOUT_MS`, `LLM_FIRST_TOKEN_TIMEOUT_MS`, `LLM_IDLE_TIMEOUT_MS`, `LLM_STREAM_TIMEOUT_MS`,
     /// `LLM_ANSWER_TIMEOUT_MS`. `LLM_BREAKER_FAILURES` (5) failures in a row, and a route is left alone for a while; 0
     /// for never.
@@ -53,7 +54,7 @@ impl Config {
         let timeouts = timeouts(configuration).await;
         let breaker_failures = whole_number(configuration, "LLM_BREAKER_FAILURES", BREAKER_FAILURES, 0..=1_000).await;
         if providers.is_empty() {
-            let rule = "or OPENAI_API_KEY, OLLAMA_URL, LLM_SIMULATOR_URL must be set";
+            let rule = "or OPENAI_API_KEY, AZURE_OPENAI_ENDPOINT, ANTHROPIC_API_KEY, OLLAMA_URL, LLM_SIMULATOR_URL must be set";
             return configuration.fault("TOGETHER_API_KEY", rule);
         }
         Some(Self {
@@ -83,6 +84,8 @@ async fn providers(read: &mut Configuration<'_>) -> Vec<Provider> {
     providers.extend(together.map(|protocol| provider("together", Together(protocol))));
     let openai = keyed(read, "OPENAI_API_KEY", "OPENAI_BASE_URL", "https://api.openai.com/v1").await;
     providers.extend(openai.map(|protocol| provider("openai", protocol)));
+    providers.extend(azure(read).await.map(|protocol| provider("azure", protocol)));
+    providers.extend(anthropic(read).await);
     if let Some(base) = below(read, "OLLAMA_URL").await {
         providers.extend(OpenAi::at(&base, None).map(|protocol| provider("ollama", protocol)));
     }
@@ -99,9 +102,12 @@ fn provider(name: &'static str, protocol: impl Protocol + 'static) -> Provider {
 
 /// The base URL below an address that is set.
 async fn below(read: &mut Configuration<'_>, name: &str) -> Option<Url> {
-    let mut base = read.optional_url(name).await?;
+    Some(below_v1(read.optional_url(name).await?))
+}
+
+fn below_v1(mut base: Url) -> Url {
     base.set_path(&format!("{}/v1", base.path().trim_end_matches('/')));
-    Some(base)
+    base
 }
 
 /// It speaks both.
@@ -115,6 +121,29 @@ async fn keyed(read: &mut Configuration<'_>, key: &str, base: &str, default_base
     let (key, base) = (api_key(read, key).await, read.optional_url(base).await);
     let base = base.or_else(|| Url::parse(default_base).ok())?;
     OpenAi::at(&base, Some(key?))
+}
+
+/// Anthropic is there when its key is set.
+async fn anthropic(read: &mut Configuration<'_>) -> Option<Provider> {
+    let (key, base) = (api_key(read, "ANTHROPIC_API_KEY").await, read.optional_url("ANTHROPIC_BASE_URL").await);
+    let base = base.or_else(|| Url::parse("https://api.anthropic.com").ok())?;
+    let messages = Messages::at(&below_v1(base), Some(key?))?;
+    Some(Provider { name: "anthropic", protocols: vec![Box::new(Anthropic(messages.clone())), Box::new(messages)] })
+}
+
+/// Azure OpenAI is there when its endpoint is set; then so must be one of the credentials.
+async fn azure(read: &mut Configuration<'_>) -> Option<Azure> {
+    let endpoint = read.optional_url("AZURE_OPENAI_ENDPOINT").await;
+    let version = read.optional("AZURE_OPENAI_API_VERSION").await;
+    let key = api_key(read, "AZURE_OPENAI_API_KEY").await.map(Credential::Key);
+    let token = api_key(read, "AZURE_OPENAI_AD_TOKEN").await.map(Credential::Token);
+    match (endpoint, key, token) {
+        (None, None, None) => None,
+        (None, ..) => read.fault("AZURE_OPENAI_ENDPOINT", "must be set beside the credential for it"),
+        (Some(_), None, None) => read.fault("AZURE_OPENAI_API_KEY", "or AZURE_OPENAI_AD_TOKEN must be set"),
+        (Some(_), Some(_), Some(_)) => read.fault("AZURE_OPENAI_AD_TOKEN", "must not be set beside the key"),
+        (Some(endpoint), key, token) => Azure::at(&endpoint, version, key.or(token)?),
+    }
 }
 
 async fn api_key(read: &mut Configuration<'_>, name: &str) -> Option<SecretString> {
@@ -164,6 +193,7 @@ mod tests {
     use platform::fakes::{Host, block_on};
 
     use super::*;
+    use crate::catalog::Route;
     use crate::endpoint::Endpoint;
     use crate::model_request::ModelRequest;
 
@@ -183,19 +213,24 @@ mod tests {
             ("TOGETHER_API_KEY", "t-key"),
             ("OPENAI_API_KEY", "o-key"),
             ("OPENAI_BASE_URL", "https://gateway.test/openai/v1/"),
+            ("AZURE_OPENAI_ENDPOINT", "https://resource.test/"),
+            ("AZURE_OPENAI_AD_TOKEN", "a-token"),
+            ("ANTHROPIC_API_KEY", "c-key"),
             ("OLLAMA_URL", "http://127.0.0.1:11434"),
             ("LLM_SIMULATOR_URL", "http://127.0.0.1:9000/"),
         ])
         .unwrap();
-        let completion = bytes::Bytes::from_static(br#"{"model":"m","messages":[1]}"#);
+        let completion = bytes::Bytes::from_static(br#"{"model":"m","messages":[{"role":"user","content":"Hi"}]}"#);
         let completion = ModelRequest::parse(Endpoint::ChatCompletions, completion).unwrap();
         let asked = |name: &str| {
             let protocol = config.provider(name).unwrap().protocol(Endpoint::ChatCompletions).unwrap();
-            protocol.request(&completion, "m", &Host::new().context()).unwrap()
+            protocol.request(&completion, &Route::to(name, "m"), &Host::new().context()).unwrap()
         };
         for (name, uri, authorization) in [
             ("together", "https://api.together.xyz/v1/chat/completions", Some("Bearer t-key")),
             ("openai", "https://gateway.test/openai/v1/chat/completions", Some("Bearer o-key")),
+            ("azure", "https://resource.test/openai/v1/chat/completions", Some("Bearer a-token")),
+            ("anthropic", "https://api.anthropic.com/v1/messages", None),
             ("ollama", "http://127.0.0.1:11434/v1/chat/completions", None),
             ("simulator", "http://127.0.0.1:9000/v1/chat/completions", None),
         ] {
@@ -222,6 +257,23 @@ mod tests {
             ["OPENAI_API_KEY", "OLLAMA_URL", "LLM_MAX_BODY_BYTES", "LLM_IDLE_TIMEOUT_MS", "TOGETHER_API_KEY"]
         );
         assert!(!error.to_string().contains("two words"));
+    }
+
+    #[test]
+    fn azure_needs_its_endpoint_and_one_credential() {
+        const ENDPOINT: (&str, &str) = ("AZURE_OPENAI_ENDPOINT", "https://resource.test");
+        const KEY: (&str, &str) = ("AZURE_OPENAI_API_KEY", "a-key");
+        const TOKEN: (&str, &str) = ("AZURE_OPENAI_AD_TOKEN", "a-token");
+        let other = ("OLLAMA_URL", "http://127.0.0.1:11434");
+        for (variables, name) in [
+            (&[other, ENDPOINT][..], "AZURE_OPENAI_API_KEY"),
+            (&[other, KEY], "AZURE_OPENAI_ENDPOINT"),
+            (&[other, ENDPOINT, KEY, TOKEN], "AZURE_OPENAI_AD_TOKEN"),
+        ] {
+            let faults = load(variables).unwrap_err().faults;
+            assert!(matches!(&faults[..], [fault] if fault.starts_with(name)), "{faults:?}");
+        }
+        assert!(load(&[ENDPOINT, KEY]).unwrap().provider("azure").is_some());
     }
 
     #[test]

@@ -71,6 +71,11 @@ impl ModelRequest {
         Ok(Self { endpoint, model, stream, wants_usage, prompt, max_tokens, choices, body, model_at, usage_edit })
     }
 
+    /// The body as the caller wrote it, for a protocol that translates it.
+    pub(crate) fn json(&self) -> &str {
+        std::str::from_utf8(&self.body).unwrap_or_default()
+    }
+
     /// The body for a provider that knows the model as `model`. In a stream it is asked for usage; otherwise every byte
     /// but those of the model's name is the caller's.
     pub(crate) fn body_for(&self, model: &str) -> Bytes {

@@ -81,7 +81,7 @@ impl Choices {
 }
 
 /// A JSON string as text. `None` if it is something else.
-fn text(raw: &RawValue) -> Option<String> {
+pub(crate) fn text(raw: &RawValue) -> Option<String> {
     serde_json::from_str(raw.get()).ok()
 }
 

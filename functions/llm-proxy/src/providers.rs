@@ -3,6 +3,8 @@
 //! In here each endpoint is its inventor's: its request, answer, events and errors. A protocol translates from it and to
 //! it, one file each; the inventor's own passes the bytes on as they are.
 
+mod anthropic;
+mod azure;
 mod messages;
 mod openai;
 mod together;
@@ -16,10 +18,13 @@ use problem::Problem;
 use secrecy::{ExposeSecret as _, SecretString};
 use uuid::Uuid;
 
+use crate::catalog::Route;
 use crate::endpoint::Endpoint;
 use crate::error_words::ErrorWords;
 use crate::model_request::ModelRequest;
 
+pub(crate) use anthropic::Anthropic;
+pub(crate) use azure::{Azure, Credential};
 pub(crate) use messages::Messages;
 pub(crate) use openai::OpenAi;
 pub(crate) use together::Together;
@@ -39,9 +44,9 @@ pub(crate) trait Protocol: Send + Sync {
         endpoint == Endpoint::ChatCompletions
     }
 
-    /// What `request` becomes for the model that the provider knows as `model`, with our credential. What every provider
-    /// is sent comes on top.
-    fn request(&self, request: &ModelRequest, model: &str, context: &Context) -> Result<Request, Problem>;
+    /// What `request` becomes for the model of `route`, with our credential. What every provider is sent comes on top. What
+    /// the protocol cannot express is refused, with the member that it cannot.
+    fn request(&self, request: &ModelRequest, route: &Route, context: &Context) -> Result<Request, Problem>;
 
     /// The media type of a streamed answer.
     fn stream_media_type(&self) -> &'static str {

@@ -1,6 +1,8 @@
 //! The proxy from the outside, on a host that does only what a test wrote down.
 
 mod accounts;
+mod anthropic;
+mod azure;
 mod budgets;
 mod callers;
 mod catalog;

@@ -17,9 +17,14 @@ const NANOS_PER_SECOND: u64 = 1_000_000_000;
 
 /// A token for every byte that the model reads, those that are tokens already, and all the answers at their longest.
 pub(crate) fn tokens(request: &ModelRequest, route: &Route) -> Tokens {
-    let longest = route.max_output_tokens.unwrap_or(LONGEST_ANSWER);
-    let answer = request.max_tokens.map_or(longest, |wanted| wanted.min(route.max_output_tokens.unwrap_or(wanted)));
+    let answer = longest_answer(request, route);
     Tokens { input: request.prompt.most_tokens(), output: answer.saturating_mul(request.choices), cached_input: 0 }
+}
+
+/// How long one answer may become: as long as the caller wants, and the model can.
+pub(crate) fn longest_answer(request: &ModelRequest, route: &Route) -> u64 {
+    let longest = route.max_output_tokens.unwrap_or(LONGEST_ANSWER);
+    request.max_tokens.map_or(longest, |wanted| wanted.min(route.max_output_tokens.unwrap_or(wanted)))
 }
 
 /// The route on which the most could be spent; one without a price comes before all.

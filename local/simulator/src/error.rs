@@ -111,22 +111,6 @@ impl ApiError {
         serde_json::to_vec(&Envelope { error }).unwrap_or_default().into()
     }
 
-    /// The same in Anthropic's shape, with the type that it has for the status.
-    pub fn anthropic_body(&self) -> Bytes {
-        let kind = match self.status {
-            401 => "authentication_error",
-            403 => "permission_error",
-            404 => "not_found_error",
-            413 => "request_too_large",
-            429 => "rate_limit_error",
-            400..=499 => "invalid_request_error",
-            503 | 529 => "overloaded_error",
-            _ => "api_error",
-        };
-        let message = serde_json::Value::from(self.message.as_str());
-        format!(r#"{{"type":"error","error":{{"type":"{kind}","message":{message}}}}}"#).into()
-    }
-
     fn new(status: u16, message: &str, kind: &str, param: Option<&str>, code: Option<&str>) -> Self {
         let [message, kind] = [message, kind].map(str::to_owned);
         Self { status, message, kind, param: param.map(str::to_owned), code: code.map(str::to_owned) }

@@ -12,6 +12,7 @@ use http::{HeaderMap, Method};
 use serde::Serialize;
 
 use crate::answer::mix;
+use crate::messages;
 use crate::tally::{Endpoint, Outcome, Tally};
 
 /// A request as it was received. Nothing is redacted: this is a test tool.
@@ -183,12 +184,18 @@ impl Exchange {
 
     /// The `id` of the completion.
     pub fn completion_id(&self) -> String {
-        let prefix = match self.request.endpoint {
-            Endpoint::Responses => "resp_",
-            Endpoint::Messages => "msg_",
-            _ => "chatcmpl-",
-        };
+        let prefix = if self.request.endpoint == Endpoint::Responses { "resp_" } else { "chatcmpl-" };
         format!("{prefix}{:016x}{:08x}", mix(self.sequence), self.sequence)
+    }
+
+    /// The `id` of the message.
+    pub fn message_id(&self) -> String {
+        format!("msg_{:016x}{:08x}", mix(self.sequence), self.sequence)
+    }
+
+    /// Whether it is in Anthropic's dialect.
+    pub fn is_message(&self) -> bool {
+        messages::is_path(self.request.target.split('?').next().unwrap_or_default())
     }
 
     /// The request.

@@ -8,14 +8,14 @@ use serde::Serialize;
 use crate::behaviour::Behaviour;
 use crate::delivery::Body;
 use crate::exchange::{Exchange, unix_ms};
-use crate::tally::Endpoint;
+use crate::messages;
 
 /// The media type of JSON answers.
 pub const JSON: &str = "application/json";
 /// The media type of streams.
 pub const EVENT_STREAM: &str = "text/event-stream; charset=utf-8";
 
-/// The fields that every answer of OpenAI's API has beside its media type.
+/// The fields that every API answer has beside its media type.
 const LIMITS: [(&str, &str); 8] = [
     ("openai-organization", "simulator"),
     ("openai-version", "2020-10-01"),
@@ -25,13 +25,6 @@ const LIMITS: [(&str, &str); 8] = [
     ("x-ratelimit-remaining-tokens", "1999900"),
     ("x-ratelimit-reset-requests", "6ms"),
     ("x-ratelimit-reset-tokens", "3ms"),
-];
-
-/// The same of Anthropic's.
-const ANTHROPICS_LIMITS: [(&str, &str); 3] = [
-    ("anthropic-organization-id", "simulator"),
-    ("anthropic-ratelimit-requests-limit", "4000"),
-    ("anthropic-ratelimit-requests-remaining", "3999"),
 ];
 
 /// An API answer: its media type, the provider's usual fields, and those that `behaviour` adds.
@@ -50,16 +43,17 @@ pub fn api(
     if media_type == EVENT_STREAM {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     }
-    let is_message = exchange.request().endpoint == Endpoint::Messages;
-    for (name, value) in if is_message { &ANTHROPICS_LIMITS[..] } else { &LIMITS[..] } {
+    let (limits, id_field) =
+        if exchange.is_message() { (&messages::LIMITS[..], "request-id") } else { (&LIMITS[..], "x-request-id") };
+    for (name, value) in limits {
         headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
     }
-    if !is_message {
+    if !exchange.is_message() {
         let elapsed = unix_ms().saturating_sub(exchange.received_ms());
         headers.insert(HeaderName::from_static("openai-processing-ms"), HeaderValue::from(elapsed));
     }
     if let Ok(id) = HeaderValue::try_from(exchange.id()) {
-        headers.insert(HeaderName::from_static(if is_message { "request-id" } else { "x-request-id" }), id);
+        headers.insert(HeaderName::from_static(id_field), id);
     }
     add(headers, behaviour);
     response

@@ -7,12 +7,12 @@ use serde_json::{Value, json};
 use crate::answer::{Answer, Tokens, ToolCall};
 use crate::behaviour::Behaviour;
 use crate::error::ApiError;
-use crate::frames::Frames;
+use crate::event_stream::EventStream;
 use crate::script::Script;
 use crate::usage::{self, Counts};
 
 /// What the request asks for, as a request for a chat completion.
-pub fn as_chat(body: &[u8]) -> Result<Vec<u8>, ApiError> {
+pub fn chat_request(body: &[u8]) -> Result<Vec<u8>, ApiError> {
     let request: Value = serde_json::from_slice(body).map_err(|error| ApiError::unreadable(&error))?;
     let instructions = request["instructions"].as_str().map(|text| json!({"role": "system", "content": text}));
     let input = match &request["input"] {
@@ -44,22 +44,19 @@ pub fn as_chat(body: &[u8]) -> Result<Vec<u8>, ApiError> {
 }
 
 /// Renders `answer` as a `response`.
-pub fn json(answer: &Answer, id: &str, model: &str, created: u64, behaviour: &Behaviour) -> Bytes {
+pub fn render_json(answer: &Answer, id: &str, model: &str, created: u64, behaviour: &Behaviour) -> Bytes {
     Response { answer, id, model, created, behaviour }.ended().to_string().into()
 }
 
 /// Renders `answer` as the events of a response.
-pub fn stream(answer: &Answer, id: &str, model: &str, created: u64, behaviour: &Behaviour) -> Script {
+pub fn render_stream(answer: &Answer, id: &str, model: &str, created: u64, behaviour: &Behaviour) -> Script {
     let response = Response { answer, id, model, created, behaviour };
-    let mut events = Events { frames: Frames::new(behaviour), sequence: 0 };
-    if !events.frames.literally() {
-        events.response(&response);
-    }
+    let mut events = Events { frames: EventStream::new(behaviour), sequence: 0 };
+    events.response(&response);
     let ApiError { message, code, param, .. } = ApiError::of(behaviour);
-    // The `type` comes first: it is the name of the event.
-    let words = json!({"code": code, "message": message, "param": param, "sequence_number": events.sequence});
-    let error = words.to_string().replacen('{', r#"{"type":"error","#, 1);
-    events.frames.finish(error.as_bytes())
+    let number = behaviour.error_after;
+    let error = json!({"type": "error", "code": code, "message": message, "param": param, "sequence_number": number});
+    events.frames.finish(Some("error"), error.to_string().as_bytes())
 }
 
 struct Response<'a> {
@@ -71,7 +68,7 @@ struct Response<'a> {
 }
 
 struct Events<'a> {
-    frames: Frames<'a>,
+    frames: EventStream<'a>,
     sequence: u64,
 }
 
@@ -148,11 +145,11 @@ impl Events<'_> {
         for kind in ["response.created", "response.in_progress"] {
             self.send(kind, 0, json!({"response": response.begun("in_progress", &json!([]))}));
         }
-        self.frames.before_content();
+        self.frames.begun();
         for (index, (item, tokens)) in response.items().into_iter().enumerate() {
             self.item(response, index, &item, tokens);
         }
-        self.frames.wait = None;
+        self.frames.at_once();
         if !response.behaviour.no_finish_reason {
             let ended = response.ended();
             let kind = if ended["status"] == "incomplete" { "response.incomplete" } else { "response.completed" };
@@ -183,7 +180,7 @@ impl Events<'_> {
         };
         for token in tokens.iter() {
             self.send(&format!("{kind}.delta"), 1, with("delta", token.into()));
-            self.frames.after_token();
+            self.frames.pace();
         }
         self.send(&format!("{kind}.done"), 0, with(whole, tokens.text().into()));
         if is_message {

@@ -83,12 +83,10 @@ pub async fn answer(
 
 /// Azure and others put the same endpoints below other prefixes, so only the end of the path counts.
 fn endpoint(path: &str) -> Endpoint {
-    if path.ends_with("/chat/completions") {
+    if path.ends_with("/chat/completions") || messages::is_path(path) {
         Endpoint::Chat
     } else if path.ends_with("/responses") {
         Endpoint::Responses
-    } else if path.ends_with("/messages") {
-        Endpoint::Messages
     } else if path.ends_with("/embeddings") {
         Endpoint::Embeddings
     } else if path.ends_with("/models") || path.contains("/models/") {
@@ -106,7 +104,9 @@ async fn api(
     body: Bytes,
 ) -> Result<Response<Body>, Hangup> {
     let Addressed { model, metadata } = serde_json::from_slice(&body).unwrap_or_default();
-    let metadata: Metadata<'_> = metadata.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
+    let user = if messages::is_path(parts.uri.path()) { messages::metadata(&body) } else { None };
+    let metadata = user.as_deref().or(metadata.map(RawValue::get));
+    let metadata: Metadata<'_> = metadata.and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
     let target = parts.uri.path_and_query().map_or_else(|| parts.uri.path().to_owned(), ToString::to_string);
     let progress = simulator.log.receive(Received {
         endpoint,
@@ -146,16 +146,16 @@ fn authorise(simulator: &Simulator, headers: &HeaderMap) -> Result<(), ApiError>
     }
 }
 
-/// The Bearer token, Azure's `api-key`, or Anthropic's `x-api-key`.
+/// The Bearer token, Azure's `api-key` or Anthropic's `x-api-key`.
 fn api_key(headers: &HeaderMap) -> Option<&str> {
     let bearer = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
-    let key = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    bearer.or_else(|| key("api-key")).or_else(|| key("x-api-key")).filter(|key| !key.is_empty())
+    let key = bearer.or_else(|| headers.get("api-key")?.to_str().ok());
+    key.or_else(|| messages::api_key(headers)).filter(|key| !key.is_empty())
 }
 
 fn allow(endpoint: Endpoint, method: &Method, path: &str) -> Result<(), ApiError> {
     let expected = match endpoint {
-        Endpoint::Chat | Endpoint::Responses | Endpoint::Messages | Endpoint::Embeddings => Method::POST,
+        Endpoint::Chat | Endpoint::Responses | Endpoint::Embeddings => Method::POST,
         Endpoint::Models => Method::GET,
         Endpoint::Peer | Endpoint::Other => {
             let mut error = ApiError::invalid(&format!("Invalid URL ({method} {path})"), None);
@@ -225,7 +225,9 @@ impl Call {
         }
         let endpoint = self.progress.exchange().request().endpoint;
         let answered = match endpoint {
-            Endpoint::Chat | Endpoint::Responses | Endpoint::Messages => return Ok(self.complete(endpoint, body)),
+            Endpoint::Chat if messages::is_path(path) => return Ok(self.message(body)),
+            Endpoint::Chat => return Ok(self.complete(body)),
+            Endpoint::Responses => return Ok(self.respond(body)),
             Endpoint::Embeddings => embeddings::answer(body),
             _ => match path.split_once("/models/") {
                 Some((_, id)) => catalogue::find(id),
@@ -238,13 +240,26 @@ impl Call {
         })
     }
 
-    fn complete(self, endpoint: Endpoint, body: &[u8]) -> Response<Body> {
-        let chat = match endpoint {
-            Endpoint::Responses => responses::as_chat(body).map(Cow::Owned),
-            Endpoint::Messages => messages::as_chat(body).map(Cow::Owned),
-            _ => Ok(Cow::Borrowed(body)),
+    fn complete(self, body: &[u8]) -> Response<Body> {
+        let request = match ChatRequest::parse(body) {
+            Ok(request) => request,
+            Err(error) => return self.refuse(&error),
         };
-        let chat = match chat {
+        let answer = Answer::to(&request, &self.behaviour);
+        let exchange = self.progress.exchange();
+        let model = self.behaviour.model.as_deref().or(request.model.as_deref()).unwrap_or_default();
+        let (id, created) = (exchange.completion_id(), exchange.received_ms() / 1000);
+        if request.stream == Some(true) {
+            let asked = request.include_usage();
+            let script = stream_answer::render(&answer, &id, model, created, asked, &self.behaviour);
+            return self.play(script, None, EVENT_STREAM);
+        }
+        let body = json_answer::render(&answer, &id, model, created, &self.behaviour);
+        self.whole(body, answer.counts.completion, JSON)
+    }
+
+    fn respond(self, body: &[u8]) -> Response<Body> {
+        let chat = match responses::chat_request(body) {
             Ok(chat) => chat,
             Err(error) => return self.refuse(&error),
         };
@@ -257,19 +272,30 @@ impl Call {
         let model = self.behaviour.model.as_deref().or(request.model.as_deref()).unwrap_or_default();
         let (id, created) = (exchange.completion_id(), exchange.received_ms() / 1000);
         if request.stream == Some(true) {
-            let asked = request.include_usage();
-            let script = match endpoint {
-                Endpoint::Responses => responses::stream(&answer, &id, model, created, &self.behaviour),
-                Endpoint::Messages => messages::stream(&answer, &id, model, &self.behaviour),
-                _ => stream_answer::render(&answer, &id, model, created, asked, &self.behaviour),
-            };
+            let script = responses::render_stream(&answer, &id, model, created, &self.behaviour);
             return self.play(script, None, EVENT_STREAM);
         }
-        let body = match endpoint {
-            Endpoint::Responses => responses::json(&answer, &id, model, created, &self.behaviour),
-            Endpoint::Messages => messages::json(&answer, &id, model, &self.behaviour),
-            _ => json_answer::render(&answer, &id, model, created, &self.behaviour),
+        let body = responses::render_json(&answer, &id, model, created, &self.behaviour);
+        self.whole(body, answer.counts.completion, JSON)
+    }
+
+    fn message(self, body: &[u8]) -> Response<Body> {
+        let chat = match messages::chat_request(body, &self.progress.exchange().request().headers) {
+            Ok(chat) => chat,
+            Err(error) => return self.refuse(&error),
         };
+        let request = match ChatRequest::parse(&chat) {
+            Ok(request) => request,
+            Err(error) => return self.refuse(&error),
+        };
+        let answer = Answer::to(&request, &self.behaviour);
+        let model = self.behaviour.model.as_deref().or(request.model.as_deref()).unwrap_or_default();
+        let id = self.progress.exchange().message_id();
+        if request.stream == Some(true) {
+            let script = messages::render_stream(&answer, &id, model, &self.behaviour);
+            return self.play(script, None, EVENT_STREAM);
+        }
+        let body = messages::render_json(&answer, &id, model, &self.behaviour);
         self.whole(body, answer.counts.completion, JSON)
     }
 
@@ -282,8 +308,13 @@ impl Call {
     fn refuse(mut self, error: &ApiError) -> Response<Body> {
         self.progress.begin(error.status);
         self.progress.end(Outcome::Refused);
-        let is_message = self.progress.exchange().request().endpoint == Endpoint::Messages;
-        let body = Body::whole(if is_message { error.anthropic_body() } else { error.body() });
+        let exchange = self.progress.exchange();
+        let body = if exchange.is_message() {
+            messages::error_body(error, &self.behaviour, &exchange.id())
+        } else {
+            error.body()
+        };
+        let body = Body::whole(body);
         reply::api(error.status, JSON, body, self.progress.exchange(), &self.behaviour)
     }
 

@@ -6,7 +6,7 @@ use crate::answer::{Answer, Tokens, ToolCall};
 use crate::behaviour::{Behaviour, UsageFault, UsageMode};
 use crate::catalogue::SYSTEM_FINGERPRINT;
 use crate::error::ApiError;
-use crate::frames::{Frames, write_json};
+use crate::event_stream::EventStream;
 use crate::script::Script;
 use crate::usage;
 
@@ -18,15 +18,13 @@ pub const CONTENT_FILTER: &str = r#"{"hate":{"filtered":false,"severity":"safe"}
 /// Renders `answer` as `chat.completion.chunk` frames. `asked` is the request's `stream_options.include_usage`.
 pub fn render(answer: &Answer, id: &str, model: &str, created: u64, asked: bool, behaviour: &Behaviour) -> Script {
     let mut renderer = Renderer::new(id, model, created, asked, behaviour);
-    if !renderer.frames.literally() {
-        renderer.chunks(answer, asked);
-    }
-    renderer.frames.finish(&ApiError::of(behaviour).body())
+    renderer.chunks(answer, asked);
+    renderer.events.finish(None, &ApiError::of(behaviour).body())
 }
 
 struct Renderer<'a> {
     behaviour: &'a Behaviour,
-    frames: Frames<'a>,
+    events: EventStream<'a>,
     /// What every chunk starts with, up to its `choices`.
     head: String,
     /// What follows the `choices`.
@@ -41,17 +39,18 @@ impl<'a> Renderer<'a> {
              \"service_tier\":\"default\",\"system_fingerprint\":\"{SYSTEM_FINGERPRINT}\",\"choices\":["
         );
         let tail = if asked { "],\"usage\":null}" } else { "]}" };
-        Self { behaviour, frames: Frames::new(behaviour), head, tail }
+        Self { behaviour, events: EventStream::new(behaviour), head, tail }
     }
 
     /// All frames of a complete answer, `[DONE]` included.
     fn chunks(&mut self, answer: &Answer, asked: bool) {
-        self.frames.reserve(answer.counts.completion + 4, self.head.len() + 120);
+        let count = answer.counts.completion + 4;
+        self.events.reserve((self.head.len() + 120) * count, count);
         if self.behaviour.azure {
             self.prompt_filter();
         }
         self.role(answer);
-        self.frames.before_content();
+        self.events.begun();
         self.deltas("reasoning_content", &answer.reasoning);
         self.deltas("content", &answer.text);
         if let Some(refusal) = &answer.refusal {
@@ -60,7 +59,7 @@ impl<'a> Renderer<'a> {
         for (index, call) in answer.tool_calls.iter().enumerate() {
             self.tool_call(index, call);
         }
-        self.frames.wait = None;
+        self.events.at_once();
         self.ending(answer, asked);
     }
 
@@ -79,10 +78,10 @@ impl<'a> Renderer<'a> {
             && (asked || *mode == UsageMode::Named(UsageFault::Always))
         {
             let chunk = format!("{}],\"usage\":{}}}", self.head, usage.get());
-            self.frames.frame(None, 0, |buffer| buffer.extend_from_slice(chunk.as_bytes()));
+            self.events.frame(None, 0, |buffer| buffer.extend_from_slice(chunk.as_bytes()));
         }
         if !self.behaviour.no_done {
-            self.frames.frame(None, 0, |buffer| buffer.extend_from_slice(b"[DONE]"));
+            self.events.frame(None, 0, |buffer| buffer.extend_from_slice(b"[DONE]"));
         }
     }
 
@@ -101,7 +100,7 @@ impl<'a> Renderer<'a> {
                 write_json(buffer, token);
                 buffer.push(b'}');
             });
-            self.frames.after_token();
+            self.events.pace();
         }
     }
 
@@ -114,7 +113,7 @@ impl<'a> Renderer<'a> {
             call.id
         );
         self.delta(1, |buffer| buffer.extend_from_slice(opening.as_bytes()));
-        self.frames.after_token();
+        self.events.pace();
         let open = format!("{{\"tool_calls\":[{{\"index\":{index},\"function\":{{\"arguments\":");
         for token in call.arguments.iter() {
             self.delta(1, |buffer| {
@@ -122,7 +121,7 @@ impl<'a> Renderer<'a> {
                 write_json(buffer, token);
                 buffer.extend_from_slice(b"}}]}");
             });
-            self.frames.after_token();
+            self.events.pace();
         }
     }
 
@@ -130,7 +129,7 @@ impl<'a> Renderer<'a> {
     fn delta(&mut self, tokens: usize, delta: impl FnOnce(&mut Vec<u8>)) {
         let head = std::mem::take(&mut self.head);
         let (tail, azure) = (self.tail, self.behaviour.azure);
-        self.frames.frame(None, tokens, |buffer| {
+        self.events.frame(None, tokens, |buffer| {
             buffer.extend_from_slice(head.as_bytes());
             buffer.extend_from_slice(b"{\"index\":0,\"delta\":");
             delta(buffer);
@@ -150,7 +149,7 @@ impl<'a> Renderer<'a> {
         let tail = usage.map_or_else(|| self.tail.to_owned(), |usage| format!("],\"usage\":{}}}", usage.get()));
         let chunk =
             format!("{}{{\"index\":0,\"delta\":{{}},\"logprobs\":null,\"finish_reason\":{reason}}}{tail}", self.head);
-        self.frames.frame(None, 0, |buffer| buffer.extend_from_slice(chunk.as_bytes()));
+        self.events.frame(None, 0, |buffer| buffer.extend_from_slice(chunk.as_bytes()));
     }
 
     fn prompt_filter(&mut self) {
@@ -158,8 +157,8 @@ impl<'a> Renderer<'a> {
             "{{\"choices\":[],\"created\":0,\"id\":\"\",\"model\":\"\",\"object\":\"\",\
              \"prompt_filter_results\":{PROMPT_FILTER}}}"
         );
-        self.frames.frame(None, 0, |buffer| buffer.extend_from_slice(chunk.as_bytes()));
-        self.frames.wait = None;
+        self.events.frame(None, 0, |buffer| buffer.extend_from_slice(chunk.as_bytes()));
+        self.events.at_once();
     }
 
     /// What Azure's asynchronous filter sends: a choice without `delta`.
@@ -169,6 +168,11 @@ impl<'a> Renderer<'a> {
              \"content_filter_results\":{CONTENT_FILTER},\"finish_reason\":null,\"index\":0}}],\"created\":0,\"id\":\"\",\
              \"model\":\"\",\"object\":\"\"}}"
         );
-        self.frames.frame(None, 0, |buffer| buffer.extend_from_slice(chunk.as_bytes()));
+        self.events.frame(None, 0, |buffer| buffer.extend_from_slice(chunk.as_bytes()));
     }
+}
+
+fn write_json(buffer: &mut Vec<u8>, text: &str) {
+    // Writing to memory cannot fail, and neither can a string be unserialisable.
+    let _ = serde_json::to_writer(buffer, text);
 }

@@ -10,7 +10,6 @@ use serde::Serialize;
 pub enum Endpoint {
     Chat,
     Responses,
-    Messages,
     Embeddings,
     Models,
     Peer,
@@ -20,7 +19,7 @@ pub enum Endpoint {
 impl Endpoint {
     /// Whether the answer is generated, so that its progress is counted.
     pub fn completes(self) -> bool {
-        matches!(self, Self::Chat | Self::Responses | Self::Messages)
+        matches!(self, Self::Chat | Self::Responses)
     }
 }
 
@@ -45,7 +44,6 @@ pub enum Outcome {
 pub struct Tally {
     chat: AtomicU64,
     responses: AtomicU64,
-    messages: AtomicU64,
     embeddings: AtomicU64,
     models: AtomicU64,
     peer: AtomicU64,
@@ -86,7 +84,6 @@ pub struct Counters {
 struct Requests {
     chat: u64,
     responses: u64,
-    messages: u64,
     embeddings: u64,
     models: u64,
     peer: u64,
@@ -133,7 +130,6 @@ impl Tally {
             requests: Requests {
                 chat: read(&self.chat),
                 responses: read(&self.responses),
-                messages: read(&self.messages),
                 embeddings: read(&self.embeddings),
                 models: read(&self.models),
                 peer: read(&self.peer),
@@ -154,7 +150,6 @@ impl Tally {
         match endpoint {
             Endpoint::Chat => &self.chat,
             Endpoint::Responses => &self.responses,
-            Endpoint::Messages => &self.messages,
             Endpoint::Embeddings => &self.embeddings,
             Endpoint::Models => &self.models,
             Endpoint::Peer => &self.peer,

@@ -3,7 +3,16 @@ use std::collections::BTreeMap;
 use crate::{Error, Supabase};
 
 /// The variables by which a real LLM provider replaces the simulator.
-const REAL_PROVIDERS: [&str; 3] = ["TOGETHER_API_KEY", "OPENAI_API_KEY", "OLLAMA_URL"];
+const REAL_PROVIDERS: [&str; 8] = [
+    "TOGETHER_API_KEY",
+    "OPENAI_API_KEY",
+    "AZURE_OPENAI_ENDPOINT",
+    "AZURE_OPENAI_API_KEY",
+    "AZURE_OPENAI_AD_TOKEN",
+    "AZURE_OPENAI_API_VERSION",
+    "ANTHROPIC_API_KEY",
+    "OLLAMA_URL",
+];
 
 /// Settings of the person who runs the stack: the process environment over the project's `.env`.
 pub struct Settings(BTreeMap<String, String>);

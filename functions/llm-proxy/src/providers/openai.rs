@@ -8,6 +8,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
 use super::Protocol;
+use crate::catalog::Route;
 use crate::endpoint::Endpoint;
 use crate::model_request::ModelRequest;
 
@@ -36,9 +37,9 @@ impl Protocol for OpenAi {
         matches!(endpoint, Endpoint::ChatCompletions | Endpoint::Embeddings | Endpoint::Responses)
     }
 
-    fn request(&self, request: &ModelRequest, model: &str, _: &Context) -> Result<Request, Problem> {
+    fn request(&self, request: &ModelRequest, route: &Route, _: &Context) -> Result<Request, Problem> {
         let uri = format!("{}{}", self.base, request.endpoint.below_base());
-        let mut outbound = Request::new(Body::from(request.body_for(model)));
+        let mut outbound = Request::new(Body::from(request.body_for(&route.model)));
         *outbound.method_mut() = Method::POST;
         *outbound.uri_mut() = Uri::try_from(uri).map_err(|_| kinds::MISCONFIGURED)?;
         if let Some(key) = &self.key {
@@ -75,7 +76,7 @@ mod tests {
             ("http://127.0.0.1:9000/v1", None, "http://127.0.0.1:9000/v1/chat/completions"),
         ] {
             let protocol = OpenAi::at(&base.parse().unwrap(), key.map(SecretString::from)).unwrap();
-            let request = protocol.request(&completion, "theirs", &Host::new().context()).unwrap();
+            let request = protocol.request(&completion, &Route::to("p", "theirs"), &Host::new().context()).unwrap();
             assert_eq!(request.uri(), uri);
             let sent = request.headers().get(AUTHORIZATION).map(|value| value.to_str().unwrap());
             assert_eq!(sent, key.map(|_| "Bearer o-key"));

@@ -6,6 +6,7 @@ use problem::Problem;
 use secrecy::SecretString;
 
 use super::{OpenAi, Protocol, Refusal};
+use crate::catalog::Route;
 use crate::endpoint::Endpoint;
 use crate::error_words::ErrorWords;
 use crate::model_request::ModelRequest;
@@ -20,8 +21,8 @@ impl Protocol for Together {
         matches!(endpoint, Endpoint::ChatCompletions | Endpoint::Embeddings)
     }
 
-    fn request(&self, request: &ModelRequest, model: &str, context: &Context) -> Result<Request, Problem> {
-        self.0.request(request, model, context)
+    fn request(&self, request: &ModelRequest, route: &Route, context: &Context) -> Result<Request, Problem> {
+        self.0.request(request, route, context)
     }
 
     /// 403 says that input and answer exceed the context: <https://docs.together.ai/docs/error-codes>.

@@ -56,11 +56,15 @@ impl Simulator {
 
     /// Sends a request and does not wait for its answer.
     pub async fn begin(self, method: &str, target: &str, key: Option<&str>, body: &[u8]) -> Exchange {
-        let mut stream = TcpStream::connect(self.0).await.unwrap();
         let authorization = key.map(|key| format!("authorization: Bearer {key}\r\n")).unwrap_or_default();
+        self.begin_with(method, target, &authorization, body).await
+    }
+
+    /// The same with these header lines.
+    pub async fn begin_with(self, method: &str, target: &str, lines: &str, body: &[u8]) -> Exchange {
+        let mut stream = TcpStream::connect(self.0).await.unwrap();
         let length = body.len();
-        let head =
-            format!("{method} {target} HTTP/1.1\r\nhost: sim\r\n{authorization}content-length: {length}\r\n\r\n");
+        let head = format!("{method} {target} HTTP/1.1\r\nhost: sim\r\n{lines}content-length: {length}\r\n\r\n");
         stream.write_all(&[head.as_bytes(), body].concat()).await.unwrap();
         Exchange { stream, received: Vec::new() }
     }

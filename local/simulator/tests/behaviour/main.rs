@@ -5,8 +5,9 @@
 mod breaks;
 mod client;
 mod control;
-mod dialects;
 mod framing;
+mod messages;
 mod peer;
 mod refusals;
+mod responses;
 mod wire_format;

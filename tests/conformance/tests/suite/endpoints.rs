@@ -30,9 +30,11 @@ const STREAMS: [&str; 2] = [RESPONSES, MESSAGES];
 
 /// A request that the simulator answers as `behaviour` says.
 fn request(path: &str, marker: &str, behaviour: &Value, stream: bool) -> Value {
-    let mut request = json!({"model": "sim-1", "metadata": {"marker": marker, "sim": behaviour.to_string()}});
+    let metadata = json!({"marker": marker, "sim": behaviour.to_string()});
+    let mut request = json!({"model": "sim-1", "metadata": metadata});
     match path {
         MESSAGES => {
+            request["metadata"] = json!({"user_id": metadata.to_string()});
             request["messages"] = json!([{"role": "user", "content": "Say something about edges."}]);
             request["max_tokens"] = json!(500);
         }
@@ -56,7 +58,8 @@ fn stream(rig: &Rig, path: &str, name: &str, behaviour: &Value) -> EventStream {
 /// The same without the edge. The simulator's answers are not checked for the edge's headers.
 fn direct(rig: &Rig, path: &str, body: &Value) -> EventStream {
     let simulator = &rig.stack.simulator.as_ref().unwrap().url;
-    EventStream::post(simulator, path, "sk-canary-provider-key", body)
+    let version = if path == MESSAGES { "anthropic-version: 2023-06-01\r\n" } else { "" };
+    EventStream::post_with(simulator, path, "sk-canary-provider-key", version, body)
 }
 
 /// What differs from call to call.

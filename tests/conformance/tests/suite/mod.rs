@@ -17,6 +17,7 @@ mod limit_settings;
 mod limits;
 pub mod logs;
 mod orgs;
+mod providers;
 mod second_factor;
 mod sessions;
 mod stream;
@@ -64,6 +65,7 @@ pub fn checks() -> Vec<(String, Check)> {
         ("limit_settings", limit_settings::CHECKS),
         ("limits", limits::CHECKS),
         ("orgs", orgs::CHECKS),
+        ("providers", providers::CHECKS),
         ("second_factor", second_factor::CHECKS),
         ("sessions", sessions::CHECKS),
         ("stream", stream::CHECKS),

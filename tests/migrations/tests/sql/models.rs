@@ -15,7 +15,7 @@ fn listing(cluster: &Cluster) {
     assert!(models[0]["created"].as_i64().unwrap() > 1_700_000_000);
     let routes = models[0]["routes"].as_array().unwrap();
     let providers: Vec<_> = routes.iter().map(|route| route["provider"].as_str().unwrap()).collect();
-    assert_eq!(providers, ["together", "openai", "ollama", "simulator"]);
+    assert_eq!(providers, ["together", "openai", "azure", "anthropic", "ollama", "simulator"]);
     let price = json!({
         "provider": "openai", "model": "gpt-4o-mini", "priority": 2, "weight": 0, "max_output_tokens": null,
         "input_nano_usd": 150, "output_nano_usd": 600, "cached_input_nano_usd": 75,
