@@ -120,13 +120,16 @@ fn answers_are_byte_for_byte_what_the_provider_sent(rig: &Rig) {
 fn requests_reach_the_provider_byte_for_byte(rig: &Rig) {
     for path in PATHS {
         let marker = marker("members");
-        let prompt = match path {
-            MESSAGES => r#""max_tokens": 9, "messages": [{"role": "user", "content": "a\u00e9"}]"#,
-            _ => r#""input": "a\u00e9""#,
+        let members = match path {
+            // Anthropic refuses what it does not know.
+            MESSAGES => format!(
+                r#""top_p": 1.0,	"max_tokens": 9, "messages": [{{"role": "user", "content": "a\u00e9"}}], "metadata": {{"user_id": "{{\"marker\":\"{marker}\"}}"}}"#
+            ),
+            _ => format!(
+                r#""x_new": {{"b": 1, "a": 2e0}},	"input": "a\u00e9", "seed": 12345678901234567890123, "metadata": {{"marker": "{marker}"}}"#
+            ),
         };
-        let body = format!(
-            r#" {{"x_new": {{"b": 1, "a": 2e0}}, "model": "sim-1",	{prompt}, "seed": 12345678901234567890123, "metadata": {{"marker": "{marker}"}} }}"#
-        );
+        let body = format!(r#" {{"model": "sim-1", {members} }}"#);
         let headers =
             [("content-type", "application/json"), ("x-custom", "secret"), ("anthropic-beta", "some-feature")];
         rig.user().send("POST", path, &headers, Some(body.clone().into_bytes())).expect(200);
@@ -287,7 +290,8 @@ fn another_route_answers_before_the_first_text(rig: &Rig) {
             assert!(stream.head.contains("x-qlp-attempts: 2"), "{path} {broken}: {}", stream.head);
             let events = stream.read_to_end();
             assert!(events.error().is_none() && events.complete, "{events:?}");
-            assert_eq!(rig.seen(&id)["requests"][path.trim_start_matches("/v1/")], 2);
+            let counter = if path == MESSAGES { "chat" } else { "responses" };
+            assert_eq!(rig.seen(&id)["requests"][counter], 2);
         }
     }
 }
