@@ -1,5 +1,4 @@
 use super::*;
-use crate::providers::{Messages, OpenAi, Provider, Together};
 
 const PATH: &str = "/v1/messages";
 const REQUEST: &str =
@@ -15,10 +14,7 @@ const OVERLOADED: &str =
     "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"secret\"}}\n\n";
 
 fn scene() -> Scene {
-    let mut scene = Scene::new();
-    let messages = Messages::at(&"http://simulator.test/v1".parse().unwrap(), Some(SecretString::from(KEY))).unwrap();
-    scene.proxy.config.providers.push(Provider { name: "anthropic", protocols: vec![Box::new(messages)] });
-    scene
+    Scene::with(&[("ANTHROPIC_API_KEY", KEY), ("ANTHROPIC_BASE_URL", "http://simulator.test")])
 }
 
 fn relayed(parts: &[&str]) -> (String, Value) {
@@ -175,18 +171,14 @@ fn errors_have_anthropics_shape_wherever_they_come_from() {
 
 #[test]
 fn a_model_is_only_where_a_provider_of_it_is() {
-    let mut scene = scene();
-    let together = OpenAi::at(&"http://simulator.test/v1".parse().unwrap(), None).unwrap();
-    scene.proxy.config.providers.push(Provider { name: "hosted", protocols: vec![Box::new(Together(together))] });
-    scene.database.lock().unwrap().models["models"][1] = json!({
-        "alias": "hosted", "created": 0, "owned_by": "qlp", "routes": [{"provider": "hosted", "model": "m"}]
-    });
+    let base = ("TOGETHER_BASE_URL", "http://simulator.test/v1");
+    let scene = Scene::with(&[("ANTHROPIC_API_KEY", KEY), ("TOGETHER_API_KEY", KEY), base]);
     scene.provider_json("{}");
     for (path, model, body, elsewhere) in [
-        ("/v1/responses", "hosted", r#""input":"x""#, "`/v1/chat/completions` or `/v1/embeddings`"),
-        (PATH, "hosted", r#""messages":[1]"#, "`/v1/chat/completions` or `/v1/embeddings`"),
-        ("/v1/embeddings", "claude", r#""input":"x""#, "`/v1/messages`"),
-        ("/v1/responses", "claude", r#""input":"x""#, "`/v1/messages`"),
+        ("/v1/responses", "elsewhere", r#""input":"x""#, "`/v1/chat/completions` or `/v1/embeddings`"),
+        (PATH, "elsewhere", r#""messages":[1]"#, "`/v1/chat/completions` or `/v1/embeddings`"),
+        ("/v1/embeddings", "claude", r#""input":"x""#, "`/v1/chat/completions` or `/v1/messages`"),
+        ("/v1/responses", "claude", r#""input":"x""#, "`/v1/chat/completions` or `/v1/messages`"),
     ] {
         let problem = scene.ask(path, &format!(r#"{{"model":"{model}",{body}}}"#)).unwrap_err();
         let (status, _, error) = refused(problem);

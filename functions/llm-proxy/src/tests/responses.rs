@@ -142,3 +142,14 @@ fn hanging_up_is_a_success_only_after_the_last_event() {
         assert_eq!((event["status"].as_str(), event["usage_source"].as_str()), (Some(status), Some(source)));
     }
 }
+
+#[test]
+fn who_does_not_know_responses_is_not_left_alone_elsewhere() {
+    let scene = Scene::with(&[("LLM_BREAKER_FAILURES", "1")]);
+    scene.provider(|| Ok(response(404, "application/json", "{}")));
+    let ask = || scene.ask(PATH, r#"{"model":"default","input":"x"}"#);
+    assert_eq!(ask().unwrap().status(), 404);
+    assert_eq!(refused(ask().unwrap_err()).0, 503, "it is left alone here");
+    scene.provider_json(r#"{"choices":[]}"#);
+    assert!(scene.complete(r#"{"model":"default","messages":[1]}"#).is_ok());
+}
