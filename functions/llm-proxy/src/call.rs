@@ -12,7 +12,8 @@ use uuid::Uuid;
 use crate::LlmProxy;
 use crate::call_log;
 use crate::catalog::Route;
-use crate::completion_request::CompletionRequest;
+use crate::endpoint::Endpoint;
+use crate::model_request::{ModelRequest, Prompt};
 use crate::observation::Observation;
 use crate::price::{AUTO, Price, dollars};
 use crate::providers::Identity;
@@ -45,9 +46,10 @@ pub(crate) struct Call {
 struct Plan {
     id: Uuid,
     payer: Payer,
+    endpoint: Endpoint,
     alias: String,
     stream: bool,
-    request_bytes: u64,
+    prompt: Prompt,
     started_at: Timestamp,
     /// The route that is tried, or was last.
     provider: &'static str,
@@ -64,7 +66,7 @@ impl Call {
     pub(crate) async fn begin(
         proxy: &LlmProxy,
         payer: Payer,
-        request: &CompletionRequest,
+        request: &ModelRequest,
         ways: &[Way<'_>],
         context: &Context,
     ) -> Result<Self, Problem> {
@@ -73,9 +75,10 @@ impl Call {
         let plan = Plan {
             id: context.new_id(),
             payer,
+            endpoint: request.endpoint,
             alias: request.model.clone(),
             stream: request.stream,
-            request_bytes: request.text_bytes,
+            prompt: request.prompt,
             started_at: now,
             provider: dearest.provider.name,
             model: dearest.route.model.clone(),
@@ -116,6 +119,11 @@ impl Call {
     /// How often it was sent.
     pub(crate) fn attempts(&self) -> u32 {
         self.plan.attempts
+    }
+
+    /// Where it was asked.
+    pub(crate) fn endpoint(&self) -> Endpoint {
+        self.plan.endpoint
     }
 
     /// For which request.
@@ -167,11 +175,15 @@ impl Call {
         let charged = matches!(status, Status::Success | Status::ClientClosed) || self.seen.content_bytes > 0;
         match self.seen.tokens {
             Some(tokens) => (tokens, UsageSource::Provider),
-            None if charged => {
-                (Tokens::estimated(self.plan.request_bytes, self.seen.content_bytes), UsageSource::Estimated)
-            }
+            None if charged => (self.estimate(), UsageSource::Estimated),
             None => (Tokens::default(), UsageSource::None),
         }
+    }
+
+    fn estimate(&self) -> Tokens {
+        let prompt = self.plan.prompt.estimated_tokens();
+        let prompt = self.seen.prompt.unwrap_or(Tokens { input: prompt, ..Tokens::default() });
+        Tokens { output: Tokens::estimated(self.seen.content_bytes), ..prompt }
     }
 
     fn event(&self, status: Status) -> UsageEvent {
@@ -205,7 +217,7 @@ impl Drop for Call {
 
 impl Plan {
     /// The reservation of the most that the call could come to, with the row for the case that nothing more is heard.
-    fn reserve(&self, proxy: &LlmProxy, request: &CompletionRequest, ways: &[Way<'_>], dearest: &Route) -> Reserve {
+    fn reserve(&self, proxy: &LlmProxy, request: &ModelRequest, ways: &[Way<'_>], dearest: &Route) -> Reserve {
         let tokens = worst_case::tokens(request, dearest);
         let most = self.price.as_deref().map(|price| price.most(tokens, self.service_tier.as_deref()));
         Reserve {
@@ -225,6 +237,7 @@ impl Plan {
             user_id: self.payer.member.user,
             org_id: self.payer.member.org,
             api_key_id: self.payer.member.key,
+            operation: self.endpoint.operation(),
             alias: self.alias.clone(),
             provider: self.provider,
             model: self.model.clone(),

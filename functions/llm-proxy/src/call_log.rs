@@ -12,7 +12,7 @@ pub(crate) fn write(event: &UsageEvent) {
         user.id = %event.user_id,
         org_id = event.org_id.map(tracing::field::display),
         api_key_id = event.api_key_id.map(tracing::field::display),
-        gen_ai.operation.name = "chat",
+        gen_ai.operation.name = event.operation,
         gen_ai.provider.name = provider(event.provider),
         gen_ai.request.model = event.alias,
         gen_ai.request.stream = event.stream,

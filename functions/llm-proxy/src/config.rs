@@ -8,7 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use crate::catalog::Route;
-use crate::providers::{Anthropic, Azure, Bedrock, Credential, OpenAi, Protocol, Provider, Together};
+use crate::providers::{Anthropic, Azure, Bedrock, Credential, Messages, OpenAi, Protocol, Provider, Together};
 
 /// What the proxy is told by its variables.
 #[derive(Debug)]
@@ -98,21 +98,36 @@ async fn providers(read: &mut Configuration<'_>) -> Vec<Provider> {
     let openai = keyed(read, "OPENAI_API_KEY", "OPENAI_BASE_URL", "https://api.openai.com/v1").await;
     providers.extend(openai.map(|protocol| provider("openai", protocol)));
     providers.extend(azure(read).await.map(|protocol| provider("azure", protocol)));
-    providers.extend(anthropic(read).await.map(|protocol| provider("anthropic", protocol)));
-    for (name, url, key) in
-        [("ollama", "OLLAMA_URL", None), ("simulator", "LLM_SIMULATOR_URL", Some("LLM_SIMULATOR_API_KEY"))]
-    {
-        let Some(mut base) = read.optional_url(url).await else { continue };
-        base.set_path(&format!("{}/v1", base.path().trim_end_matches('/')));
-        let key = if let Some(key) = key { api_key(read, key).await } else { None };
-        providers.extend(OpenAi::at(&base, key).map(|protocol| provider(name, protocol)));
+    providers.extend(anthropic(read).await);
+    if let Some(base) = below(read, "OLLAMA_URL").await {
+        providers.extend(OpenAi::at(&base, None).map(|protocol| provider("ollama", protocol)));
+    }
+    if let Some(base) = below(read, "LLM_SIMULATOR_URL").await {
+        let key = api_key(read, "LLM_SIMULATOR_API_KEY").await;
+        providers.extend(simulator(&base, key));
     }
     providers.extend(Bedrock::read(read).await.map(|protocol| provider("bedrock", protocol)));
     providers
 }
 
 fn provider(name: &'static str, protocol: impl Protocol + 'static) -> Provider {
-    Provider { name, protocol: Box::new(protocol) }
+    Provider { name, protocols: vec![Box::new(protocol)] }
+}
+
+/// The base URL below an address that is set.
+async fn below(read: &mut Configuration<'_>, name: &str) -> Option<Url> {
+    Some(below_v1(read.optional_url(name).await?))
+}
+
+fn below_v1(mut base: Url) -> Url {
+    base.set_path(&format!("{}/v1", base.path().trim_end_matches('/')));
+    base
+}
+
+/// It speaks both.
+fn simulator(base: &Url, key: Option<SecretString>) -> Option<Provider> {
+    let (openai, messages) = (OpenAi::at(base, key.clone())?, Messages::at(base, key)?);
+    Some(Provider { name: "simulator", protocols: vec![Box::new(openai), Box::new(messages)] })
 }
 
 /// A provider that is there when its key is set.
@@ -123,10 +138,11 @@ async fn keyed(read: &mut Configuration<'_>, key: &str, base: &str, default_base
 }
 
 /// Anthropic is there when its key is set.
-async fn anthropic(read: &mut Configuration<'_>) -> Option<Anthropic> {
+async fn anthropic(read: &mut Configuration<'_>) -> Option<Provider> {
     let (key, base) = (api_key(read, "ANTHROPIC_API_KEY").await, read.optional_url("ANTHROPIC_BASE_URL").await);
     let base = base.or_else(|| Url::parse("https://api.anthropic.com").ok())?;
-    Anthropic::at(&base, key?)
+    let messages = Messages::at(&below_v1(base), Some(key?))?;
+    Some(Provider { name: "anthropic", protocols: vec![Box::new(Anthropic(messages.clone())), Box::new(messages)] })
 }
 
 /// Azure OpenAI is there when its endpoint is set; then so must be one of the credentials.
@@ -202,7 +218,8 @@ mod tests {
 
     use super::*;
     use crate::catalog::Route;
-    use crate::completion_request::CompletionRequest;
+    use crate::endpoint::Endpoint;
+    use crate::model_request::ModelRequest;
 
     fn load(variables: &[(&str, &str)]) -> Result<Config, ConfigurationError> {
         let host = Host::new();
@@ -228,9 +245,9 @@ mod tests {
         ])
         .unwrap();
         let completion = bytes::Bytes::from_static(br#"{"model":"m","messages":[{"role":"user","content":"Hi"}]}"#);
-        let completion = CompletionRequest::parse(completion).unwrap();
+        let completion = ModelRequest::parse(Endpoint::ChatCompletions, completion).unwrap();
         let asked = |name: &str| {
-            let protocol = &config.provider(name).unwrap().protocol;
+            let protocol = config.provider(name).unwrap().protocol(Endpoint::ChatCompletions).unwrap();
             protocol.request(&completion, &Route::to(name, "m"), &Host::new().context()).unwrap()
         };
         for (name, uri, authorization) in [

@@ -1,30 +1,34 @@
 //! The OpenAI-compatible proxy in front of LLM providers.
 //!
-//! - `POST /v1/chat/completions`: the caller's bytes go to a route of the model alias, to others while nothing of an
-//!   answer has come, the provider's bytes come back, streams event by event. Usage is known also when the caller did not ask for it or hangs
-//!   up; every call leaves exactly one usage event, written after the answer.
-//! - `GET /v1/models`: the aliases.
+//! - `POST /v1/chat/completions`, `/v1/embeddings`, `/v1/responses`, `/v1/messages`: the caller's bytes go to a route of
+//!   the model alias, to others while nothing of an answer has come, the provider's bytes come back, streams event by
+//!   event. Usage is known also when the caller did not ask for it or hangs up; every call leaves exactly one usage event,
+//!   written after the answer.
+//! - `GET /v1/models`, `GET /v1/models/{id}`: the aliases.
 //! - `GET /v1/usage`: what was used; `GET /v1/usage/export`: the same, call by call.
 //!
-//! One file per step, in the order of a call: `completion` reads the request (`completion_request`), finds the ways to
-//! answer it (`catalog`, `routing`), begins a `call` by reserving what it could come to (`worst_case`), tries one way after
-//! the other (`attempt`, `breakers`) in its provider's protocol (`providers`), and passes the answer on, in one piece or through a `relay` that frames (`sse`) and watches (`chunk`, `observation`) it. However it ends (`ending`,
+//! One file per step, in the order of a call: `inference` reads the request (`model_request`) to an `endpoint`, finds the
+//! ways to answer it (`catalog`, `routing`), begins a `call` by reserving what it could come to (`worst_case`), tries one
+//! way after the other (`attempt`, `breakers`) in its provider's protocol (`providers`), and passes the answer on, in one
+//! piece or through a `relay` that frames (`sse`) and watches (`answers`, `observation`) it. However it ends (`ending`,
 //! `refusal`), the call leaves its event (`usage_event`, `tokens`, `price`) to the `settlements`.
 
 mod answer_headers;
+mod answers;
 mod attempt;
 mod breakers;
 mod call;
 mod call_log;
 mod catalog;
-mod chunk;
-mod completion;
-mod completion_request;
 mod config;
 mod csv;
 mod ending;
+mod endpoint;
 mod error_words;
+mod inference;
 mod measure;
+mod members;
+mod model_request;
 mod models;
 mod observation;
 mod price;
@@ -60,6 +64,7 @@ use token::{Authenticator, Sent};
 use crate::breakers::Breakers;
 use crate::call::Payer;
 use crate::catalog::Catalog;
+use crate::endpoint::Endpoint;
 use crate::settlements::Settlements;
 
 pub use config::Config;
@@ -77,11 +82,18 @@ pub struct LlmProxy {
     authenticator: Arc<Authenticator>,
 }
 
-const COMPLETIONS: &str = "/v1/chat/completions";
 const MODELS: &str = "/v1/models";
 const USAGE: &str = "/v1/usage";
 const USAGE_EXPORT: &str = "/v1/usage/export";
-const ROUTES: [&str; 4] = [COMPLETIONS, MODELS, USAGE, USAGE_EXPORT];
+
+fn is_known(path: &str) -> bool {
+    [MODELS, USAGE, USAGE_EXPORT].contains(&path) || model_of(path).is_some() || Endpoint::at(path).is_some()
+}
+
+/// The alias, percent-encoded, in the path of one model.
+fn model_of(path: &str) -> Option<&str> {
+    path.strip_prefix(MODELS)?.strip_prefix('/').filter(|alias| !alias.is_empty() && !alias.contains('/'))
+}
 
 /// What the proxy needs to know of a caller.
 struct Caller {
@@ -101,7 +113,7 @@ impl Function for LlmProxy {
     }
 
     async fn answer(&self, request: Request, context: &Context) -> Result<Response, Problem> {
-        if !ROUTES.contains(&request.uri().path()) {
+        if !is_known(request.uri().path()) {
             return Err(kinds::NOT_FOUND.into());
         }
         let caller = self.authenticator.authenticate(Sent::with(&request), context).await;
@@ -144,9 +156,14 @@ impl LlmProxy {
     }
 
     async fn route(&self, request: Request, caller: Caller, context: &Context) -> Result<Response, Problem> {
-        let method = request.method();
-        match request.uri().path() {
-            COMPLETIONS if method == Method::POST => completion::create(self, request, caller.payer, context).await,
+        let (path, method) = (request.uri().path(), request.method());
+        if let Some(endpoint) = Endpoint::at(path) {
+            if method != Method::POST {
+                return Err(Problem::method_not_allowed("POST"));
+            }
+            return inference::create(self, endpoint, request, caller.payer, context).await;
+        }
+        match path {
             MODELS if method == Method::GET => models::list(self, context).await,
             path @ (USAGE | USAGE_EXPORT) if method == Method::GET => {
                 let query = request.uri().query().unwrap_or_default();
@@ -160,9 +177,14 @@ impl LlmProxy {
                 limits::describe(&limits, answer.headers_mut());
                 Ok(answer)
             }
-            COMPLETIONS => Err(Problem::method_not_allowed("POST")),
             MODELS | USAGE | USAGE_EXPORT => Err(Problem::method_not_allowed("GET, HEAD")),
-            _ => Err(kinds::NOT_FOUND.into()),
+            _ => {
+                let alias = model_of(path).ok_or(kinds::NOT_FOUND)?;
+                if method != Method::GET {
+                    return Err(Problem::method_not_allowed("GET, HEAD"));
+                }
+                models::find(self, alias, context).await
+            }
         }
     }
 }

@@ -7,11 +7,14 @@ mod bedrock;
 mod budgets;
 mod callers;
 mod catalog;
+mod embeddings;
 mod failover;
 mod json_answers;
+mod messages;
 mod prices;
 mod requests;
 mod resources;
+mod responses;
 mod streams;
 mod usage;
 
@@ -124,6 +127,22 @@ impl Scene {
         self.call(post(body.to_owned()))
     }
 
+    /// Asks at another endpoint.
+    fn ask(&self, path: &str, body: &str) -> Result<Response, Problem> {
+        self.call(post_to(path, body.to_owned()))
+    }
+
+    /// What comes of a stream that the provider sends in these parts and then ends, and the usage event.
+    fn relay(&self, path: &str, request: &str, parts: &[&[u8]]) -> (String, Value) {
+        let provider = self.provider_stream();
+        for part in parts {
+            provider.send(part.to_vec());
+        }
+        provider.finish();
+        let answer = self.ask(path, request).unwrap();
+        (text(self, answer), self.event())
+    }
+
     /// Lets the ledger answer calls that wait for it.
     fn admit(&self) {
         self.host.background.poll(std::task::Waker::noop());
@@ -202,6 +221,7 @@ fn models() -> Value {
     json!({"models": [
         {"alias": "default", "created": 1_700_000_000, "owned_by": "qlp", "routes": [route("together", "meta/llama"), route("simulator", "sim/large")]},
         {"alias": "elsewhere", "created": 1_700_000_001, "owned_by": "qlp", "routes": [route("together", "meta/llama")]},
+        {"alias": "claude", "created": 1_700_000_003, "owned_by": "qlp", "routes": [route("anthropic", "claude-x")]},
         {"alias": "unpriced", "created": 1_700_000_002, "owned_by": "qlp", "routes": [unpriced]},
     ]})
 }
@@ -214,7 +234,11 @@ fn caller() -> Caller {
 }
 
 fn post(body: impl Into<Body>) -> Request {
-    let request = http::Request::post("https://edge.test/v1/chat/completions").header(CONTENT_TYPE, "application/json");
+    post_to("/v1/chat/completions", body)
+}
+
+fn post_to(path: &str, body: impl Into<Body>) -> Request {
+    let request = http::Request::post(format!("https://edge.test{path}")).header(CONTENT_TYPE, "application/json");
     request.body(body.into()).unwrap()
 }
 

@@ -41,8 +41,8 @@ impl Tokens {
 
     /// An estimate from bytes of text: one token per four bytes, rounded up. English prose has about 4.5 bytes per
     /// token, so the estimate is a little high; JSON escapes make it higher.
-    pub(crate) fn estimated(input_bytes: u64, output_bytes: u64) -> Self {
-        Self { input: input_bytes.div_ceil(4), output: output_bytes.div_ceil(4), ..Self::default() }
+    pub(crate) fn estimated(bytes: u64) -> u64 {
+        bytes.div_ceil(4)
     }
 }
 

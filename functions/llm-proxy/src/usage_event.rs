@@ -13,6 +13,8 @@ pub(crate) struct UsageEvent {
     pub(crate) user_id: Uuid,
     pub(crate) org_id: Option<Uuid>,
     pub(crate) api_key_id: Option<Uuid>,
+    /// OpenTelemetry's `gen_ai.operation.name`.
+    pub(crate) operation: &'static str,
     pub(crate) alias: String,
     pub(crate) provider: &'static str,
     /// Who answered; the route's model if the provider did not say.

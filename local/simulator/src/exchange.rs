@@ -184,7 +184,8 @@ impl Exchange {
 
     /// The `id` of the completion.
     pub fn completion_id(&self) -> String {
-        format!("chatcmpl-{:016x}{:08x}", mix(self.sequence), self.sequence)
+        let prefix = if self.request.endpoint == Endpoint::Responses { "resp_" } else { "chatcmpl-" };
+        format!("{prefix}{:016x}{:08x}", mix(self.sequence), self.sequence)
     }
 
     /// The `id` of the message.
@@ -275,7 +276,7 @@ impl Progress {
     }
 
     fn counted(&self, count: impl Fn(&Tally)) {
-        if self.exchange.request.endpoint == Endpoint::Chat {
+        if self.exchange.request.endpoint.completes() {
             self.tallies.iter().flatten().for_each(|tally| count(tally));
         }
     }

@@ -27,7 +27,7 @@ use crate::rules::Traits;
 use crate::script::{End, Frame, Script};
 use crate::server::Simulator;
 use crate::tally::{Endpoint, Outcome};
-use crate::{bedrock, catalogue, control, embeddings, json_answer, messages, peer, stream_answer};
+use crate::{bedrock, catalogue, control, embeddings, json_answer, messages, peer, responses, stream_answer};
 
 /// The largest request body that the API takes.
 const MOST_BODY_BYTES: usize = 64 << 20;
@@ -88,6 +88,8 @@ pub async fn answer(
 fn endpoint(path: &str) -> Endpoint {
     if path.ends_with("/chat/completions") || Dialect::of(path) != Dialect::OpenAi {
         Endpoint::Chat
+    } else if path.ends_with("/responses") {
+        Endpoint::Responses
     } else if path.ends_with("/embeddings") {
         Endpoint::Embeddings
     } else if path.ends_with("/models") || path.contains("/models/") {
@@ -151,7 +153,7 @@ fn authorise(simulator: &Simulator, credential: Option<&str>) -> Result<(), ApiE
 
 fn allow(endpoint: Endpoint, method: &Method, path: &str) -> Result<(), ApiError> {
     let expected = match endpoint {
-        Endpoint::Chat | Endpoint::Embeddings => Method::POST,
+        Endpoint::Chat | Endpoint::Responses | Endpoint::Embeddings => Method::POST,
         Endpoint::Models => Method::GET,
         Endpoint::Peer | Endpoint::Other => {
             let mut error = ApiError::invalid(&format!("Invalid URL ({method} {path})"), None);
@@ -234,6 +236,7 @@ impl Call {
                     Dialect::Bedrock => self.converse(path, body),
                 });
             }
+            Endpoint::Responses => return Ok(self.respond(body)),
             Endpoint::Embeddings => embeddings::answer(body),
             _ => match path.split_once("/models/") {
                 Some((_, id)) => catalogue::find(id),
@@ -261,6 +264,27 @@ impl Call {
             return self.play(script, None, EVENT_STREAM);
         }
         let body = json_answer::render(&answer, &id, model, created, &self.behaviour);
+        self.whole(body, answer.counts.completion, JSON)
+    }
+
+    fn respond(self, body: &[u8]) -> Response<Body> {
+        let chat = match responses::chat_request(body) {
+            Ok(chat) => chat,
+            Err(error) => return self.refuse(&error),
+        };
+        let request = match ChatRequest::parse(&chat) {
+            Ok(request) => request,
+            Err(error) => return self.refuse(&error),
+        };
+        let answer = Answer::to(&request, &self.behaviour);
+        let exchange = self.progress.exchange();
+        let model = self.behaviour.model.as_deref().or(request.model.as_deref()).unwrap_or_default();
+        let (id, created) = (exchange.completion_id(), exchange.received_ms() / 1000);
+        if request.stream == Some(true) {
+            let script = responses::render_stream(&answer, &id, model, created, &self.behaviour);
+            return self.play(script, None, EVENT_STREAM);
+        }
+        let body = responses::render_json(&answer, &id, model, created, &self.behaviour);
         self.whole(body, answer.counts.completion, JSON)
     }
 

@@ -12,57 +12,28 @@ mod usage;
 mod tests;
 
 use bytes::Bytes;
-use http::header::{HeaderName, HeaderValue};
-use http::{HeaderMap, Method, StatusCode, Uri};
-use platform::{Body, ByteStream, Context, Request};
-use problem::{Problem, kinds};
-use secrecy::{ExposeSecret as _, SecretString};
+use http::{HeaderMap, StatusCode};
+use platform::{ByteStream, Context, Request};
+use problem::Problem;
+use secrecy::SecretString;
 use serde_json::value::RawValue;
-use url::Url;
 
-use super::{Identity, Protocol, Refusal};
+use super::{Identity, Messages, Protocol, Refusal};
 use crate::catalog::Route;
-use crate::completion_request::{CompletionRequest, Members};
-use crate::error_words::ErrorWords;
+use crate::members::Members;
+use crate::model_request::ModelRequest;
 
-/// An address of the API, and our credential there.
-pub(crate) struct Anthropic {
-    messages: Uri,
-    key: SecretString,
-}
+/// Chat completions by way of messages.
+pub(crate) struct Anthropic(pub(crate) Messages);
 
-const KEY: HeaderName = HeaderName::from_static("x-api-key");
-const VERSION: (HeaderName, HeaderValue) =
-    (HeaderName::from_static("anthropic-version"), HeaderValue::from_static("2023-06-01"));
 /// How a 400 begins or goes on that is about the length of the caller's prompt.
 const TOO_LONG: [&str; 2] = ["prompt is too long", "exceed context limit"];
-/// A 400 with one of these is about our account.
-const OURS: [&str; 3] = ["credit balance is too low", "API usage limits", "organization has been disabled"];
 /// A name that is longer is none: it is repeated in every chunk.
 const LONGEST_NAME: usize = 200;
 
-impl Anthropic {
-    /// `None` if `base` is no address for HTTP.
-    pub(crate) fn at(base: &Url, key: SecretString) -> Option<Self> {
-        let mut endpoint = base.clone();
-        endpoint.set_query(None);
-        endpoint.set_fragment(None);
-        endpoint.set_path(&format!("{}/v1/messages", base.path().trim_end_matches('/')));
-        Some(Self { messages: endpoint.as_str().parse().ok()?, key })
-    }
-}
-
 impl Protocol for Anthropic {
-    fn request(&self, completion: &CompletionRequest, route: &Route, _: &Context) -> Result<Request, Problem> {
-        let mut request = Request::new(Body::from(Bytes::from(request::body(completion, route)?)));
-        *request.method_mut() = Method::POST;
-        *request.uri_mut() = self.messages.clone();
-        let mut key = HeaderValue::from_str(self.key.expose_secret()).map_err(|_| kinds::MISCONFIGURED)?;
-        key.set_sensitive(true);
-        request.headers_mut().insert(KEY, key);
-        let (name, version) = VERSION;
-        request.headers_mut().insert(name, version);
-        Ok(request)
+    fn request(&self, completion: &ModelRequest, route: &Route, _: &Context) -> Result<Request, Problem> {
+        self.0.ask(request::body(completion, route)?.into())
     }
 
     fn answer(&self, body: Bytes, identity: &Identity) -> Option<Bytes> {
@@ -73,21 +44,19 @@ impl Protocol for Anthropic {
         events::translated(body, identity)
     }
 
-    /// <https://docs.claude.com/en/api/errors>
-    fn refusal(&self, status: StatusCode, _: &HeaderMap, body: &[u8]) -> Refusal {
-        let words = ErrorWords::of_body(body);
-        let says = |phrases: &[&str]| phrases.iter().any(|phrase| words.message().unwrap_or_default().contains(phrase));
+    /// In OpenAI's words where it has some.
+    fn refusal(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Refusal {
+        let Refusal { status, words } = self.0.refusal(status, headers, body);
+        let is_too_long = TOO_LONG.iter().any(|phrase| words.message().unwrap_or_default().contains(phrase));
         match status.as_u16() {
-            400 if says(&TOO_LONG) => Refusal { status, words: words.with_code("context_length_exceeded") },
-            400 if says(&OURS) => Refusal { status: StatusCode::PAYMENT_REQUIRED, words },
+            400 if is_too_long => Refusal { status, words: words.with_code("context_length_exceeded") },
             429 => Refusal { status, words: words.with_code("rate_limit_exceeded") },
-            529 => Refusal { status: StatusCode::SERVICE_UNAVAILABLE, words },
             _ => Refusal { status, words },
         }
     }
 
     fn secrets(&self) -> Vec<&SecretString> {
-        vec![&self.key]
+        self.0.secrets()
     }
 }
 

@@ -12,7 +12,8 @@ use url::Url;
 use super::Protocol;
 use super::openai::bearer;
 use crate::catalog::Route;
-use crate::completion_request::CompletionRequest;
+use crate::endpoint::Endpoint;
+use crate::model_request::ModelRequest;
 
 /// A resource, and our credential there.
 pub(crate) struct Azure {
@@ -41,14 +42,14 @@ impl Azure {
     }
 
     /// <https://learn.microsoft.com/azure/ai-foundry/openai/api-version-lifecycle>
-    fn completions(&self, deployment: &str) -> Option<Uri> {
+    fn uri(&self, endpoint: Endpoint, deployment: &str) -> Option<Uri> {
         let mut url = self.endpoint.clone();
         let mut path = url.path_segments_mut().ok()?;
         match &self.api_version {
             None => path.push("v1"),
             Some(_) => path.extend(["deployments", deployment]),
         };
-        path.extend(["chat", "completions"]);
+        path.extend(endpoint.below_base().split('/').skip(1));
         drop(path);
         if let Some(version) = &self.api_version {
             url.query_pairs_mut().append_pair("api-version", version);
@@ -58,13 +59,22 @@ impl Azure {
 }
 
 impl Protocol for Azure {
-    fn request(&self, completion: &CompletionRequest, route: &Route, _: &Context) -> Result<Request, Problem> {
-        let mut request = Request::new(Body::from(completion.body_for(&route.model)));
-        *request.method_mut() = Method::POST;
-        *request.uri_mut() = self.completions(&route.model).ok_or(kinds::MISCONFIGURED)?;
+    /// Responses are no part of a deployment: only the v1 API has them there where it has the rest.
+    fn serves(&self, endpoint: Endpoint) -> bool {
+        match endpoint {
+            Endpoint::ChatCompletions | Endpoint::Embeddings => true,
+            Endpoint::Responses => self.api_version.is_none(),
+            Endpoint::Messages => false,
+        }
+    }
+
+    fn request(&self, request: &ModelRequest, route: &Route, _: &Context) -> Result<Request, Problem> {
+        let mut outbound = Request::new(Body::from(request.body_for(&route.model)));
+        *outbound.method_mut() = Method::POST;
+        *outbound.uri_mut() = self.uri(request.endpoint, &route.model).ok_or(kinds::MISCONFIGURED)?;
         let (name, value) = self.credential.header().ok_or(kinds::MISCONFIGURED)?;
-        request.headers_mut().insert(name, value);
-        Ok(request)
+        outbound.headers_mut().insert(name, value);
+        Ok(outbound)
     }
 
     fn secrets(&self) -> Vec<&SecretString> {
@@ -95,7 +105,9 @@ mod tests {
 
     fn asked(endpoint: &str, version: Option<&str>, credential: Credential, deployment: &str) -> Request {
         let azure = Azure::at(&endpoint.parse().unwrap(), version.map(str::to_owned), credential).unwrap();
-        let completion = CompletionRequest::parse(Bytes::from_static(br#"{"model":"m","messages":[1]}"#)).unwrap();
+        let completion =
+            ModelRequest::parse(Endpoint::ChatCompletions, Bytes::from_static(br#"{"model":"m","messages":[1]}"#))
+                .unwrap();
         azure.request(&completion, &Route::to("azure", deployment), &Host::new().context()).unwrap()
     }
 
@@ -118,6 +130,22 @@ mod tests {
             assert_eq!(request.uri(), uri);
             let platform::Content::Bytes(body) = request.into_body().into_content() else { panic!("a stream") };
             assert_eq!(body, r#"{"model":"gpt 4/o","messages":[1]}"#);
+        }
+    }
+
+    #[test]
+    fn other_endpoints_stand_beside_completions() {
+        let uri = |version: Option<&str>, endpoint| {
+            let azure = Azure::at(&"https://r.test".parse().unwrap(), version.map(str::to_owned), key()).unwrap();
+            azure.serves(endpoint).then(|| azure.uri(endpoint, "d").unwrap().to_string())
+        };
+        for (version, embeddings, responses) in [
+            (None, "https://r.test/openai/v1/embeddings", Some("https://r.test/openai/v1/responses")),
+            (Some("2024-10-21"), "https://r.test/openai/deployments/d/embeddings?api-version=2024-10-21", None),
+        ] {
+            assert_eq!(uri(version, Endpoint::Embeddings).as_deref(), Some(embeddings));
+            assert_eq!(uri(version, Endpoint::Responses).as_deref(), responses);
+            assert_eq!(uri(version, Endpoint::Messages), None);
         }
     }
 

@@ -32,7 +32,7 @@ use self::sigv4::{RESERVED, Signer};
 use super::openai::bearer;
 use super::{Identity, Protocol, Refusal};
 use crate::catalog::Route;
-use crate::completion_request::CompletionRequest;
+use crate::model_request::ModelRequest;
 
 /// Bedrock in one region.
 pub(crate) struct Bedrock {
@@ -83,7 +83,7 @@ impl Bedrock {
 }
 
 impl Protocol for Bedrock {
-    fn request(&self, completion: &CompletionRequest, route: &Route, context: &Context) -> Result<Request, Problem> {
+    fn request(&self, completion: &ModelRequest, route: &Route, context: &Context) -> Result<Request, Problem> {
         let body = Bytes::from(request::body(completion.json().as_bytes())?);
         let mut request = Request::new(Body::from(body.clone()));
         *request.method_mut() = Method::POST;

@@ -56,7 +56,7 @@ fn its_usage_is_written_after_the_answer() {
     assert_eq!(
         event,
         json!({
-            "id": event["id"], "request_id": "request-1", "user_id": USER, "org_id": null, "api_key_id": null,
+            "id": event["id"], "request_id": "request-1", "user_id": USER, "org_id": null, "api_key_id": null, "operation": "chat",
             "alias": "default", "provider": "simulator", "model": "sim/large-0613", "stream": false,
             "status": "success", "http_status": 200, "finish_reason": "stop",
             "input_tokens": 10, "output_tokens": 2, "cached_input_tokens": 4, "cache_write_tokens": 0,

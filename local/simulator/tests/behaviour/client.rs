@@ -231,7 +231,11 @@ impl Answer {
     /// The data of each event of a stream with plain framing.
     pub fn events(&self) -> Vec<String> {
         let text = self.text();
-        text.split_terminator("\n\n").map(|event| event.strip_prefix("data: ").unwrap().to_owned()).collect()
+        let data = |event: &str| {
+            let unnamed = if event.starts_with("event: ") { event.split_once('\n').unwrap().1 } else { event };
+            unnamed.strip_prefix("data: ").unwrap().to_owned()
+        };
+        text.split_terminator("\n\n").map(data).collect()
     }
 
     /// The events that are JSON.

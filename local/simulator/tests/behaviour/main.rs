@@ -10,4 +10,5 @@ mod framing;
 mod messages;
 mod peer;
 mod refusals;
+mod responses;
 mod wire_format;

@@ -8,6 +8,7 @@ super::list![
     the_openai_client_for_javascript_works_as_it_does_direct,
     the_openai_client_for_python_works_as_it_does_direct,
     the_ai_sdk_works_as_it_does_direct,
+    the_anthropic_client_works_as_it_does_direct,
     langchain_works_as_it_does_direct,
 ];
 
@@ -15,6 +16,10 @@ const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../clients");
 
 fn the_openai_client_for_javascript_works_as_it_does_direct(rig: &Rig) {
     node(rig, "openai.test.mjs");
+}
+
+fn the_anthropic_client_works_as_it_does_direct(rig: &Rig) {
+    node(rig, "anthropic.test.mjs");
 }
 
 fn the_ai_sdk_works_as_it_does_direct(rig: &Rig) {

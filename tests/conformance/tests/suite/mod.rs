@@ -9,6 +9,7 @@ mod chat;
 mod clients;
 mod credentials;
 mod dependencies;
+mod endpoints;
 mod failover;
 mod faults;
 mod health;
@@ -58,6 +59,7 @@ pub fn checks() -> Vec<(String, Check)> {
         ("clients", clients::CHECKS),
         ("credentials", credentials::CHECKS),
         ("dependencies", dependencies::CHECKS),
+        ("endpoints", endpoints::CHECKS),
         ("failover", failover::CHECKS),
         ("faults", faults::CHECKS),
         ("health", health::CHECKS),

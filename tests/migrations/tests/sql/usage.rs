@@ -12,6 +12,7 @@ pub const TESTS: &[Test] = &[
     ("events_of_unknown_users_and_organizations_are_stored", unknown_people),
     ("an_event_that_cannot_be_stored_does_not_take_others_with_it", one_bad_event),
     ("something_that_is_no_list_of_events_is_refused", no_list),
+    ("what_was_asked_for_is_kept_and_a_chat_unless_told_otherwise", operations),
     ("owners_see_the_usage_of_the_organization_and_others_their_own", visibility),
     ("a_summary_has_sums_percentiles_errors_and_what_has_no_price", sums),
     ("a_summary_is_grouped_by_day_model_user_or_key", groups),
@@ -76,6 +77,23 @@ fn one_bad_event(cluster: &Cluster) {
             answer["refused"].as_array().unwrap().iter().map(|refused| refused["id"].clone()).collect();
         let ids = [2, 3, 4, 5].map(|id| json!(Uuid::from_u128(id)));
         assert_eq!(refused, [&ids[..], &[Value::Null]].concat());
+    });
+}
+
+fn operations(cluster: &Cluster) {
+    cluster.transaction(|transaction| {
+        record(
+            transaction,
+            &[
+                event(1, &json!({ "operation": "embeddings" })),
+                event(2, &json!({})),
+                event(3, &json!({ "status": "abandoned" })),
+            ],
+        );
+        record(transaction, &[event(3, &json!({ "operation": "embeddings" }))]);
+        let kept = "select operation from public.llm_usage order by id limit 3"; // ids of other tests are greater
+        let kept: Vec<String> = transaction.query(kept, &[]).unwrap().iter().map(|row| row.get(0)).collect();
+        assert_eq!(kept, ["embeddings", "chat", "embeddings"]);
     });
 }
 

@@ -5,14 +5,14 @@ use serde_json::value::RawValue;
 use super::object::{array, members};
 use super::usage::Usage;
 use super::{finish_reason, head, is_text, quoted};
-use crate::chunk;
-use crate::completion_request::Members;
+use crate::members::Members;
+use crate::observation;
 use crate::providers::Identity;
 
 /// The completion. `None` if `body` is no message.
 pub(super) fn completion(body: &str, identity: &Identity) -> Option<String> {
     let message = members(body)?;
-    let reason = finish_reason(&chunk::text(message.get("stop_reason")?)?);
+    let reason = finish_reason(&observation::text(message.get("stop_reason")?)?);
     let blocks: Vec<&RawValue> = serde_json::from_str(message.get("content")?.get()).ok()?;
     let (mut text, mut thinking, mut calls) = (String::new(), String::new(), Vec::new());
     for block in blocks {

@@ -13,8 +13,8 @@ use super::answer::{call, is_tool_use};
 use super::object::members;
 use super::usage::Usage;
 use super::{finish_reason, head, is_text, quoted};
-use crate::chunk;
-use crate::completion_request::Members;
+use crate::members::Members;
+use crate::observation;
 use crate::providers::Identity;
 use crate::relay::LONGEST_EVENT;
 use crate::sse::{self, Framer};
@@ -84,7 +84,7 @@ impl Translation {
             "\"content_block_stop\"" => self.stop_block(index()?),
             "\"message_delta\"" => {
                 self.usage.update(event.get("usage"));
-                if let Some(reason) = part("delta")?.get("stop_reason").and_then(chunk::text) {
+                if let Some(reason) = part("delta")?.get("stop_reason").and_then(observation::text) {
                     self.finish_reason = Some(finish_reason(&reason));
                 }
                 String::new()

@@ -3,7 +3,7 @@
 use problem::{Problem, kinds};
 use serde_json::value::RawValue;
 
-use crate::completion_request::Members;
+use crate::members::Members;
 
 /// The members of an object that a provider sent. `None` if it is none.
 pub(super) fn members(json: &str) -> Option<Members<'_>> {

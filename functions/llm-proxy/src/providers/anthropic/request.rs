@@ -10,7 +10,7 @@ use super::messages::Conversation;
 use super::object::{Object, Writer, array};
 use super::{quoted, tools};
 use crate::catalog::Route;
-use crate::completion_request::CompletionRequest;
+use crate::model_request::ModelRequest;
 use crate::worst_case;
 
 /// What has no counterpart, and the values with which it asks for nothing.
@@ -31,7 +31,7 @@ const INEXPRESSIBLE: [(&str, &[&str]); 11] = [
 const COPIED: [&str; 4] = ["temperature", "top_p", "top_k", "thinking"];
 
 /// The body for the model of `route`.
-pub(super) fn body(completion: &CompletionRequest, route: &Route) -> Result<String, Problem> {
+pub(super) fn body(completion: &ModelRequest, route: &Route) -> Result<String, Problem> {
     let request = Object::parse(completion.json(), String::new())?;
     refuse_the_inexpressible(&request)?;
     let conversation = Conversation::of(&request)?;
@@ -75,7 +75,7 @@ fn refuse_the_inexpressible(request: &Object<'_>) -> Result<(), Problem> {
 }
 
 /// Anthropic wants to be told; what is reserved for the call is what is asked for.
-fn max_tokens(request: &Object<'_>, completion: &CompletionRequest, route: &Route) -> Result<String, Problem> {
+fn max_tokens(request: &Object<'_>, completion: &ModelRequest, route: &Route) -> Result<String, Problem> {
     let given = ["max_completion_tokens", "max_tokens"].into_iter().find(|name| request.get(name).is_some());
     match given {
         Some(name) if completion.max_tokens.is_none() => Err(request.wrong(name, "must be a whole number of tokens")),

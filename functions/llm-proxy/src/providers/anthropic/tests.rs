@@ -6,15 +6,19 @@ mod answers;
 mod requests;
 mod streams;
 
+use http::Method;
 use platform::Timestamp;
 use platform::fakes::Host;
+use problem::{Dialect, kinds};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::*;
+use crate::endpoint::Endpoint;
+use crate::error_words::ErrorWords;
 
 fn anthropic(base: &str) -> Anthropic {
-    Anthropic::at(&base.parse().unwrap(), "a-key".into()).unwrap()
+    Anthropic(Messages::at(&base.parse().unwrap(), Some("a-key".into())).unwrap())
 }
 
 fn identity() -> Identity {
@@ -24,10 +28,10 @@ fn identity() -> Identity {
 #[test]
 fn asks_below_its_base_with_its_key_and_the_version() {
     let completion = Bytes::from_static(br#"{"model":"m","messages":[{"role":"user","content":"Hi"}]}"#);
-    let completion = CompletionRequest::parse(completion).unwrap();
+    let completion = ModelRequest::parse(Endpoint::ChatCompletions, completion).unwrap();
     for (base, uri) in [
-        ("https://api.anthropic.com", "https://api.anthropic.com/v1/messages"),
-        ("https://gateway.test/anthropic/?x=1", "https://gateway.test/anthropic/v1/messages"),
+        ("https://api.anthropic.com/v1", "https://api.anthropic.com/v1/messages"),
+        ("https://gateway.test/anthropic/v1/?x=1", "https://gateway.test/anthropic/v1/messages"),
     ] {
         let route = Route::to("anthropic", "claude");
         let request = anthropic(base).request(&completion, &route, &Host::new().context()).unwrap();
@@ -43,7 +47,7 @@ fn refused(status: u16, kind: &str, message: &str) -> (u16, Value, Value) {
     let body = json!({"type": "error", "error": {"type": kind, "message": message}, "request_id": "req_1"}).to_string();
     let status = StatusCode::from_u16(status).unwrap();
     let refusal = anthropic("https://a.test").refusal(status, &HeaderMap::new(), body.as_bytes());
-    let words = refusal.words.body(&Problem::new(kinds::INVALID_REQUEST), "m");
+    let words = refusal.words.body(&Problem::new(kinds::INVALID_REQUEST), "m", Dialect::OpenAi, "r-1");
     (refusal.status.as_u16(), words["error"]["code"].clone(), words["error"]["type"].clone())
 }
 

@@ -59,7 +59,8 @@ mod tests {
 
     use super::*;
     use crate::catalog::Route;
-    use crate::completion_request::CompletionRequest;
+    use crate::endpoint::Endpoint;
+    use crate::model_request::ModelRequest;
     use crate::providers::Protocol as _;
 
     fn load(variables: &[(&str, &str)]) -> Result<Bedrock, ConfigurationError> {
@@ -75,7 +76,7 @@ mod tests {
     #[test]
     fn bedrock_is_there_with_either_credential_and_its_region() {
         let completion = Bytes::from_static(br#"{"model":"m","messages":[{"role":"user","content":"Hi"}]}"#);
-        let completion = CompletionRequest::parse(completion).unwrap();
+        let completion = ModelRequest::parse(Endpoint::ChatCompletions, completion).unwrap();
         let asked = |variables: &[(&str, &str)]| {
             let request = load(variables)
                 .unwrap()

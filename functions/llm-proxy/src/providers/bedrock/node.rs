@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use problem::{Problem, kinds};
 use serde_json::value::RawValue;
 
-use crate::completion_request::Members;
+use crate::members::Members;
 
 /// A value of the caller's request, and where it stands (RFC 6901).
 pub(super) struct Node<'a> {
@@ -60,8 +60,7 @@ impl<'a> Object<'a> {
     }
 
     pub(super) fn get(&self, name: &str) -> Option<Node<'a>> {
-        let found = self.members.0.iter().find(|(known, _)| known == name);
-        found.map(|(_, raw)| self.node(name, raw)).filter(|node| node.raw.get() != "null")
+        self.members.get(name).filter(|raw| raw.get() != "null").map(|raw| self.node(name, raw))
     }
 
     pub(super) fn require(&self, name: &str) -> Result<Node<'a>, Problem> {

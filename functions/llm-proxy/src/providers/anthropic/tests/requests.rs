@@ -1,7 +1,7 @@
 use super::*;
 
 fn translated(request: &Value, route: &Value) -> Result<Value, Problem> {
-    let completion = CompletionRequest::parse(request.to_string().into())?;
+    let completion = ModelRequest::parse(Endpoint::ChatCompletions, request.to_string().into())?;
     let route = serde_json::from_value(route.clone()).unwrap();
     let body = request::body(&completion, &route)?;
     Ok(serde_json::from_str(&body).unwrap_or_else(|error| panic!("{error}: {body}")))
@@ -138,7 +138,7 @@ fn messages_of_one_side_are_one_turn_and_empty_ones_are_none() {
 #[test]
 fn texts_and_schemas_are_the_callers_bytes() {
     let body = r#"{"model":"m","messages":[{"role":"user","content":"\u00e9 é \/"}],"tools":[{"type":"function","function":{"name":"f","parameters":{"z":1.0e+2,"a":{}}}}]}"#;
-    let completion = CompletionRequest::parse(Bytes::from_static(body.as_bytes())).unwrap();
+    let completion = ModelRequest::parse(Endpoint::ChatCompletions, Bytes::from_static(body.as_bytes())).unwrap();
     let sent = request::body(&completion, &Route::to("anthropic", "claude")).unwrap();
     assert!(sent.contains(r#""text":"\u00e9 é \/""#), "{sent}");
     assert!(sent.contains(r#""input_schema":{"z":1.0e+2,"a":{}}"#), "{sent}");

@@ -3,12 +3,13 @@ use platform::fakes::Host;
 
 use super::*;
 use crate::catalog::Route;
+use crate::endpoint::Endpoint;
 
 const ACCESS_KEY: [&str; 3] = ["AKIDEXAMPLE", "a-secret-access-key", "a-session-token"];
 
-fn completion(stream: bool) -> CompletionRequest {
+fn completion(stream: bool) -> ModelRequest {
     let body = json!({"model": "default", "messages": [{"role": "user", "content": "Hi"}], "stream": stream});
-    CompletionRequest::parse(Bytes::from(body.to_string())).unwrap()
+    ModelRequest::parse(Endpoint::ChatCompletions, Bytes::from(body.to_string())).unwrap()
 }
 
 fn base() -> Url {

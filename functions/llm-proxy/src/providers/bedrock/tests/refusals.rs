@@ -1,4 +1,4 @@
-use problem::Problem;
+use problem::{Dialect, Problem};
 
 use super::*;
 
@@ -15,7 +15,7 @@ fn refused(status: u16, kind: &str, message: &str) -> (u16, Value) {
 
 fn told(refusal: &Refusal) -> (u16, Value) {
     let message = refusal.words.message().unwrap_or("-");
-    let body = refusal.words.body(&Problem::new(kinds::UPSTREAM_FAILED), message);
+    let body = refusal.words.body(&Problem::new(kinds::UPSTREAM_FAILED), message, Dialect::OpenAi, "r-1");
     (refusal.status.as_u16(), json!([body["error"]["type"], body["error"]["code"], message]))
 }
 

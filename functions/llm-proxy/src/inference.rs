@@ -1,8 +1,8 @@
-//! `POST /v1/chat/completions`
+//! A question to a model, at whatever endpoint.
 
 use std::time::Duration;
 
-use http::header::{HeaderMap, RETRY_AFTER};
+use http::header::{HeaderMap, HeaderName, RETRY_AFTER};
 use json_body::Limits;
 use platform::{Context, Request, Timestamp};
 use problem::{Problem, kinds};
@@ -10,7 +10,8 @@ use telemetry::TraceContext;
 
 use crate::attempt::{self, Failure, Next, Question};
 use crate::call::{Call, Payer};
-use crate::completion_request::CompletionRequest;
+use crate::endpoint::Endpoint;
+use crate::model_request::ModelRequest;
 use crate::routing::{self, Way};
 use crate::usage_event::Status;
 use crate::{LlmProxy, answer_headers};
@@ -26,10 +27,13 @@ const PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// The official clients count their own retries; each spares us one.
 const RETRY_COUNT: &str = "x-stainless-retry-count";
+const ANTHROPIC_VERSION: HeaderName = HeaderName::from_static("anthropic-version");
+const ANTHROPIC_BETA: HeaderName = HeaderName::from_static("anthropic-beta");
 
 /// Answers with what the first route answers that does, within one deadline.
 pub(crate) async fn create(
     proxy: &LlmProxy,
+    endpoint: Endpoint,
     request: Request,
     payer: Payer,
     context: &Context,
@@ -37,18 +41,26 @@ pub(crate) async fn create(
     let (parts, body) = request.into_parts();
     let limits = Limits { bytes: proxy.config.max_body_bytes, time: BODY_TIME };
     let body = json_body::read(&parts.headers, body, limits, &*context.clock).await?;
-    let completion = CompletionRequest::parse(body)?;
+    let request = ModelRequest::parse(endpoint, body)?;
     let models = proxy.catalog.models(context).await?;
-    let ways = routing::ways(&proxy.config, &models, &completion.model, context)?;
-    let call = Call::begin(proxy, payer, &completion, &ways, context).await?;
+    let ways = routing::ways(&proxy.config, &models, &request, context)?;
+    let call = Call::begin(proxy, payer, &request, &ways, context).await?;
     let limits = proxy.config.timeouts;
-    let question = Question { completion: &completion, trace: parts.extensions.get::<TraceContext>(), limits };
+    let (headers, trace) = (forwarded(endpoint, &parts.headers), parts.extensions.get::<TraceContext>());
+    let question = Question { request: &request, headers, trace, limits };
     let tries = Tries {
         left: MOST_TRIES,
         per_route: TRIES_PER_ROUTE.saturating_sub(retries_of(&parts.headers)).max(1),
         deadline: context.clock.now().saturating_add(limits.tries()),
     };
     answer(proxy, &question, &ways, call, tries, context).await
+}
+
+/// Anthropic's clients choose the version and the features of its API by header.
+fn forwarded(endpoint: Endpoint, headers: &HeaderMap) -> HeaderMap {
+    let names: &[HeaderName] = if endpoint == Endpoint::Messages { &[ANTHROPIC_VERSION, ANTHROPIC_BETA] } else { &[] };
+    let value = |name: &HeaderName| Some((name.clone(), headers.get(name)?.clone()));
+    names.iter().filter_map(value).collect()
 }
 
 /// How often, and until when, a call may be tried.
