@@ -1,6 +1,6 @@
 -- Model aliases to start with. Prices are billionths of a US dollar per token, as the providers listed them.
 
-insert into public.models (alias) values ('default'), ('sim-1') on conflict do nothing;
+insert into public.models (alias) values ('default'), ('sim-1'), ('claude-sonnet-4-5') on conflict do nothing;
 
 insert into public.model_routes
   (alias, position, provider, model, input_nano_usd, output_nano_usd, cached_input_nano_usd)
@@ -11,5 +11,6 @@ values
   ('default', 4, 'anthropic', 'claude-haiku-4-5', 1000, 5000, 100),
   ('default', 5, 'ollama', 'llama3.2', 0, 0, 0),
   ('default', 6, 'simulator', 'sim-1', 100, 400, 50),
-  ('sim-1', 1, 'simulator', 'sim-1', 100, 400, 50)
+  ('sim-1', 1, 'simulator', 'sim-1', 100, 400, 50),
+  ('claude-sonnet-4-5', 1, 'bedrock', 'global.anthropic.claude-sonnet-4-5-20250929-v1:0', 3000, 15000, 300)
 on conflict do nothing;

@@ -6,6 +6,8 @@ use http::header::{HeaderName, HeaderValue};
 use crate::call::Call;
 
 const UPSTREAM_REQUEST_ID: HeaderName = HeaderName::from_static("x-upstream-request-id");
+/// Where OpenAI, Anthropic and Amazon have it.
+const REQUEST_IDS: [&str; 3] = ["x-request-id", "request-id", "x-amzn-requestid"];
 const KEPT: [&str; 4] = ["openai-processing-ms", "retry-after", "retry-after-ms", "x-should-retry"];
 
 /// Copies what clients of OpenAI read. The provider's request id gets another name: `x-request-id` is ours. Its
@@ -16,7 +18,7 @@ pub(crate) fn copy(from: &HeaderMap, to: &mut HeaderMap) {
             to.insert(name, value.clone());
         }
     }
-    if let Some(id) = from.get("x-request-id").or_else(|| from.get("request-id")) {
+    if let Some(id) = REQUEST_IDS.iter().find_map(|name| from.get(*name)) {
         to.insert(UPSTREAM_REQUEST_ID, id.clone());
     }
 }

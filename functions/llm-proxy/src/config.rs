@@ -7,7 +7,7 @@ use platform::Configuration;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-use crate::providers::{Anthropic, Azure, Credential, Messages, OpenAi, Protocol, Provider, Together};
+use crate::providers::{Anthropic, Azure, Bedrock, Credential, Messages, OpenAi, Protocol, Provider, Together};
 
 /// What the proxy is told by its variables.
 #[derive(Debug)]
@@ -42,9 +42,11 @@ const LONGEST_TIMEOUT_MS: u64 = 3_600_000;
 impl Config {
     /// Reads the variables.
     ///
-    /// Providers: `TOGETHER_API_KEY` (`TOGETHER_BASE_URL`), `OPENAI_API_KEY` (`OPENAI_BASE_URL`),
+    /// Providers, at least one: `TOGETHER_API_KEY` (`TOGETHER_BASE_URL`), `OPENAI_API_KEY` (`OPENAI_BASE_URL`),
     /// `AZURE_OPENAI_ENDPOINT` with `AZURE_OPENAI_API_KEY` or `AZURE_OPENAI_AD_TOKEN` (`AZURE_OPENAI_API_VERSION`),
-    /// `ANTHROPIC_API_KEY` (`ANTHROPIC_BASE_URL`), `OLLAMA_URL`, `LLM_SIMULATOR_URL` (`LLM_SIMULATOR_API_KEY`); at least one. Limits: `LLM_MAX_BODY_BYTES`,
+    /// `ANTHROPIC_API_KEY` (`ANTHROPIC_BASE_URL`), `OLLAMA_URL`, `LLM_SIMULATOR_URL` (`LLM_SIMULATOR_API_KEY`), and
+    /// Bedrock: `AWS_BEARER_TOKEN_BEDROCK`, or `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY` (`AWS_SESSION_TOKEN`),
+    /// with `AWS_BEDROCK_REGION` or `AWS_REGION` (`BEDROCK_BASE_URL`). Limits: `LLM_MAX_BODY_BYTES`,
     /// `LLM_HEADERS_TIMEOUT_MS`, `LLM_FIRST_TOKEN_TIMEOUT_MS`, `LLM_IDLE_TIMEOUT_MS`, `LLM_STREAM_TIMEOUT_MS`,
     /// `LLM_ANSWER_TIMEOUT_MS`. `LLM_BREAKER_FAILURES` (5) failures in a row, and a route is left alone for a while; 0
     /// for never.
@@ -54,7 +56,8 @@ impl Config {
         let timeouts = timeouts(configuration).await;
         let breaker_failures = whole_number(configuration, "LLM_BREAKER_FAILURES", BREAKER_FAILURES, 0..=1_000).await;
         if providers.is_empty() {
-            let rule = "or OPENAI_API_KEY, AZURE_OPENAI_ENDPOINT, ANTHROPIC_API_KEY, OLLAMA_URL, LLM_SIMULATOR_URL must be set";
+            let rule = "or OPENAI_API_KEY, AZURE_OPENAI_ENDPOINT, ANTHROPIC_API_KEY, AWS_BEARER_TOKEN_BEDROCK, \
+                AWS_ACCESS_KEY_ID, OLLAMA_URL, LLM_SIMULATOR_URL must be set";
             return configuration.fault("TOGETHER_API_KEY", rule);
         }
         Some(Self {
@@ -93,6 +96,7 @@ async fn providers(read: &mut Configuration<'_>) -> Vec<Provider> {
         let key = api_key(read, "LLM_SIMULATOR_API_KEY").await;
         providers.extend(simulator(&base, key));
     }
+    providers.extend(Bedrock::read(read).await.map(|protocol| provider("bedrock", protocol)));
     providers
 }
 
@@ -146,7 +150,8 @@ async fn azure(read: &mut Configuration<'_>) -> Option<Azure> {
     }
 }
 
-async fn api_key(read: &mut Configuration<'_>, name: &str) -> Option<SecretString> {
+/// What fits into a header.
+pub(crate) async fn api_key(read: &mut Configuration<'_>, name: &str) -> Option<SecretString> {
     let key = read.optional_secret(name).await?;
     if key.expose_secret().bytes().all(|byte| byte.is_ascii_graphic()) {
         return Some(key);

@@ -62,6 +62,11 @@ impl ErrorWords {
         wire.and_then(|wire| wire.error).map(Self::of).unwrap_or_default()
     }
 
+    /// The same with another type.
+    pub(crate) fn with_kind(self, kind: &str) -> Self {
+        Self { kind: Some(kind.into()), ..self }
+    }
+
     /// The same with another code.
     pub(crate) fn with_code(self, code: &str) -> Self {
         Self { code: Some(code.into()), ..self }

@@ -5,6 +5,7 @@
 
 mod anthropic;
 mod azure;
+mod bedrock;
 mod messages;
 mod openai;
 mod together;
@@ -25,6 +26,7 @@ use crate::model_request::ModelRequest;
 
 pub(crate) use anthropic::Anthropic;
 pub(crate) use azure::{Azure, Credential};
+pub(crate) use bedrock::Bedrock;
 pub(crate) use messages::Messages;
 pub(crate) use openai::OpenAi;
 pub(crate) use together::Together;

@@ -3,6 +3,7 @@
 mod accounts;
 mod anthropic;
 mod azure;
+mod bedrock;
 mod budgets;
 mod callers;
 mod catalog;

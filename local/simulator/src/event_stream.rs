@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::behaviour::Behaviour;
-use crate::script::{End, Frame, Script};
+use crate::script::{self, Frame, Script};
 
 /// A stream that is being laid out, frame by frame.
 pub struct EventStream<'a> {
@@ -62,25 +62,10 @@ impl<'a> EventStream<'a> {
         if let Some(frames) = &self.behaviour.frames {
             self.literally(frames);
         }
-        let Behaviour { cut_after, reset_after, eof_after, stall_after, error_after, .. } = *self.behaviour;
-        let breaks = [
-            (cut_after, End::Cut),
-            (reset_after, End::Reset),
-            (eof_after, End::Early),
-            (stall_after, End::Stall),
-            (error_after, End::Early),
-        ];
-        let count = self.frames.len();
-        let first = breaks.into_iter().filter_map(|(after, end)| Some((after.filter(|n| *n < count)?, end)));
-        let mut end = End::Complete;
-        if let Some((after, kind)) = first.min_by_key(|(after, _)| *after) {
-            self.frames.truncate(after);
-            self.buffer.truncate(self.frames.last().map_or(0, |frame| frame.end));
-            end = kind;
-            if error_after == Some(after) {
-                self.event(name, |buffer| buffer.extend_from_slice(error));
-                self.end_frame(0);
-            }
+        let (end, fails) = script::break_off(&mut self.buffer, &mut self.frames, self.behaviour);
+        if fails {
+            self.event(name, |buffer| buffer.extend_from_slice(error));
+            self.end_frame(0);
         }
         Script::lay_out(&Bytes::from(self.buffer), &self.frames, end, self.behaviour)
     }

@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 const HELP: &str = "\
-An LLM provider for development: OpenAI's wire format and Anthropic's, deterministic tokens, faults on request.
+An LLM provider for development: OpenAI's wire format, Anthropic's and Bedrock's, deterministic tokens, faults on request.
 
 usage: llm-simulator [--listen ADDRESS] [--api-key KEY]
 

@@ -4,6 +4,7 @@ mod access;
 mod audit;
 mod auth;
 mod bad_input;
+mod bedrock;
 mod chat;
 mod clients;
 mod credentials;
@@ -53,6 +54,7 @@ pub fn checks() -> Vec<(String, Check)> {
         ("audit", audit::CHECKS),
         ("auth", auth::CHECKS),
         ("bad_input", bad_input::CHECKS),
+        ("bedrock", bedrock::CHECKS),
         ("chat", chat::CHECKS),
         ("clients", clients::CHECKS),
         ("credentials", credentials::CHECKS),

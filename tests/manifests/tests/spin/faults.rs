@@ -140,9 +140,19 @@ fn application_variables(manifest: &Table, faults: &mut Vec<String>) {
 
 fn is_secret(name: &str) -> bool {
     name != "supabase_publishable_key"
-        && ["secret", "_api_key", "_ad_token", "pepper", "session_key", "signing_keys"]
-            .iter()
-            .any(|word| name.contains(word))
+        && [
+            "secret",
+            "_api_key",
+            "_ad_token",
+            "pepper",
+            "session_key",
+            "signing_keys",
+            "bearer_token",
+            "access_key",
+            "session_token",
+        ]
+        .iter()
+        .any(|word| name.contains(word))
 }
 
 fn is_origin(text: &str) -> bool {
