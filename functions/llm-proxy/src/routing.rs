@@ -15,6 +15,7 @@ use crate::providers::{Protocol, Provider};
 pub(crate) struct Way<'a> {
     pub(crate) provider: &'a Provider,
     pub(crate) protocol: &'a dyn Protocol,
+    pub(crate) endpoint: Endpoint,
     pub(crate) route: &'a Route,
 }
 
@@ -42,7 +43,7 @@ pub(crate) fn ways<'a>(
 fn at<'a>(config: &'a Config, routes: impl Iterator<Item = &'a Route>, endpoint: Endpoint) -> Vec<Way<'a>> {
     let way = |route: &'a Route| {
         let provider = config.provider_of(route)?;
-        Some(Way { provider, protocol: provider.protocol(endpoint)?, route })
+        Some(Way { provider, protocol: provider.protocol(endpoint)?, endpoint, route })
     };
     routes.filter_map(way).collect()
 }
@@ -123,7 +124,10 @@ mod tests {
         let protocol = OpenAi::at(&"http://provider.test/v1".parse().unwrap(), None).unwrap();
         let provider = Provider { name: "simulator", protocols: vec![Box::new(protocol)] };
         let protocol = &*provider.protocols[0];
-        let mut ways: Vec<_> = routes.iter().map(|route| Way { provider: &provider, protocol, route }).collect();
+        let mut ways: Vec<_> = routes
+            .iter()
+            .map(|route| Way { provider: &provider, protocol, endpoint: Endpoint::ChatCompletions, route })
+            .collect();
         ways.sort_by_key(|way| way.route.priority);
         shuffle(&mut ways, &host.context());
         ways.iter().map(|way| way.route.model.clone()).collect()
