@@ -2,15 +2,12 @@
 //!
 //! <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ConverseStream.html>
 
-use std::borrow::Cow;
-
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::answer;
 use super::event_stream::Message;
 use super::refusal;
-use super::usage::{TokenUsage, Usage, finish_reason};
+use super::usage::{finish_reason, usage};
 use crate::providers::Identity;
 
 /// Writes each message as soon as it is there.
@@ -25,90 +22,8 @@ pub(super) struct Chunks {
     ended: bool,
 }
 
-/// The members of all kinds of events.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Event<'a> {
-    #[serde(default)]
-    content_block_index: u64,
-    #[serde(borrow)]
-    start: Option<Start<'a>>,
-    #[serde(borrow)]
-    delta: Option<Delta<'a>>,
-    #[serde(borrow)]
-    stop_reason: Option<Cow<'a, str>>,
-    usage: Option<TokenUsage>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Start<'a> {
-    #[serde(borrow)]
-    tool_use: Option<ToolUse<'a>>,
-}
-
-#[derive(Deserialize)]
-struct ToolUse<'a> {
-    #[serde(borrow, rename = "toolUseId")]
-    id: Cow<'a, str>,
-    #[serde(borrow)]
-    name: Cow<'a, str>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Delta<'a> {
-    #[serde(borrow)]
-    text: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    tool_use: Option<Input<'a>>,
-    #[serde(borrow)]
-    reasoning_content: Option<Reasoning<'a>>,
-}
-
-#[derive(Deserialize)]
-struct Input<'a> {
-    #[serde(borrow)]
-    input: Cow<'a, str>,
-}
-
-#[derive(Deserialize)]
-struct Reasoning<'a> {
-    #[serde(borrow)]
-    text: Option<Cow<'a, str>>,
-}
-
 /// Its event cannot be read.
 pub(super) struct Unreadable;
-
-#[derive(Serialize, Default)]
-struct Said<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    role: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    content: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reasoning_content: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tool_calls: Option<[Call<'a>; 1]>,
-}
-
-#[derive(Serialize)]
-struct Call<'a> {
-    index: usize,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    r#type: Option<&'static str>,
-    function: Function<'a>,
-}
-
-#[derive(Serialize)]
-struct Function<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<&'a str>,
-    arguments: &'a str,
-}
 
 /// More calls than this in one answer are no answer; their indexes are kept.
 const MOST_CALLS: usize = 1_000;
@@ -148,42 +63,47 @@ impl Chunks {
         if !matches!(kind, "messageStart" | "contentBlockStart" | "contentBlockDelta" | "messageStop" | "metadata") {
             return Ok(()); // contentBlockStop says nothing that OpenAI does
         }
-        let event: Event<'_> = serde_json::from_slice(&message.payload).map_err(|_| Unreadable)?;
+        let event: Value = serde_json::from_slice(&message.payload).map_err(|_| Unreadable)?;
+        if !event.is_object() {
+            return Err(Unreadable);
+        }
+        let block = event.get("contentBlockIndex").map_or(Some(0), Value::as_u64).ok_or(Unreadable)?;
         match kind {
-            "messageStart" => {
-                self.said(&Said { role: Some("assistant"), content: Some(""), ..Said::default() }, events);
+            "messageStart" => self.said(&json!({"role": "assistant", "content": ""}), events),
+            "contentBlockStart" => self.start(block, event.pointer("/start/toolUse"), events)?,
+            "contentBlockDelta" => self.delta(block, event.get("delta").ok_or(Unreadable)?, events)?,
+            "messageStop" => {
+                self.stop(event.get("stopReason").and_then(Value::as_str).ok_or(Unreadable)?, events);
             }
-            "contentBlockStart" => self.start(&event, events)?,
-            "contentBlockDelta" => self.delta(&event, events)?,
-            "messageStop" => self.stop(&event.stop_reason.ok_or(Unreadable)?, events),
-            _ => self.meter(event.usage, events),
+            _ => self.meter(event.get("usage"), events),
         }
         Ok(())
     }
 
-    fn start(&mut self, event: &Event<'_>, events: &mut Vec<u8>) -> Result<(), Unreadable> {
-        let Some(tool) = event.start.as_ref().and_then(|start| start.tool_use.as_ref()) else { return Ok(()) };
+    fn start(&mut self, block: u64, tool: Option<&Value>, events: &mut Vec<u8>) -> Result<(), Unreadable> {
+        let Some(tool) = tool else { return Ok(()) };
+        let text = |name| tool.get(name).and_then(Value::as_str).ok_or(Unreadable);
         let index = self.calls.len();
         if index == MOST_CALLS {
             return Err(Unreadable);
         }
-        self.calls.push(event.content_block_index);
-        let function = Function { name: Some(&tool.name), arguments: "" };
-        self.called(Call { index, id: Some(&tool.id), r#type: Some("function"), function }, events);
+        self.calls.push(block);
+        let function = json!({"name": text("name")?, "arguments": ""});
+        let call = json!({"index": index, "id": text("toolUseId")?, "type": "function", "function": function});
+        self.said(&json!({"tool_calls": [call]}), events);
         Ok(())
     }
 
-    fn delta(&mut self, event: &Event<'_>, events: &mut Vec<u8>) -> Result<(), Unreadable> {
-        let Some(delta) = &event.delta else { return Err(Unreadable) };
-        if let Some(text) = &delta.text {
-            self.said(&Said { content: Some(text), ..Said::default() }, events);
-        } else if let Some(tool) = &delta.tool_use {
-            let begun = |block: &u64| *block == event.content_block_index;
-            let index = self.calls.iter().rposition(begun).ok_or(Unreadable)?;
-            let function = Function { name: None, arguments: &tool.input };
-            self.called(Call { index, id: None, r#type: None, function }, events);
-        } else if let Some(text) = delta.reasoning_content.as_ref().and_then(|reasoning| reasoning.text.as_deref()) {
-            self.said(&Said { reasoning_content: Some(text), ..Said::default() }, events);
+    fn delta(&mut self, block: u64, delta: &Value, events: &mut Vec<u8>) -> Result<(), Unreadable> {
+        let text = |pointer: &str| delta.pointer(pointer).and_then(Value::as_str);
+        if let Some(text) = text("/text") {
+            self.said(&json!({"content": text}), events);
+        } else if let Some(input) = text("/toolUse/input") {
+            let index = self.calls.iter().rposition(|begun| *begun == block).ok_or(Unreadable)?;
+            let call = json!({"index": index, "function": {"arguments": input}});
+            self.said(&json!({"tool_calls": [call]}), events);
+        } else if let Some(text) = text("/reasoningContent/text") {
+            self.said(&json!({"reasoning_content": text}), events);
         }
         Ok(())
     }
@@ -199,9 +119,9 @@ impl Chunks {
         }
     }
 
-    fn meter(&mut self, usage: Option<TokenUsage>, events: &mut Vec<u8>) {
-        if let Some(usage) = usage {
-            let usage = serde_json::to_string(&Usage::from(usage)).unwrap_or_default();
+    fn meter(&mut self, told: Option<&Value>, events: &mut Vec<u8>) {
+        if let Some(told) = told {
+            let usage = usage(told);
             event(&format!(r#"{}],"usage":{usage}}}"#, self.head), events);
         }
         self.metered = true;
@@ -223,15 +143,11 @@ impl Chunks {
         self.ended = true;
     }
 
-    fn called(&self, call: Call<'_>, events: &mut Vec<u8>) {
-        self.said(&Said { tool_calls: Some([call]), ..Said::default() }, events);
-    }
-
-    fn said(&self, delta: &Said<'_>, events: &mut Vec<u8>) {
+    fn said(&self, delta: &Value, events: &mut Vec<u8>) {
         self.choice(delta, None, events);
     }
 
-    fn choice(&self, delta: &impl Serialize, finish_reason: Option<&str>, events: &mut Vec<u8>) {
+    fn choice(&self, delta: &Value, finish_reason: Option<&str>, events: &mut Vec<u8>) {
         let choice = json!({"index": 0, "delta": delta, "logprobs": null, "finish_reason": finish_reason});
         event(&format!("{}{choice}]}}", self.head), events);
     }

@@ -1,45 +1,20 @@
 //! How many tokens were used, and why an answer ended, in OpenAI's words.
 
-use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
-/// `usage` of Converse. What was read from the cache or written to it is not part of the input.
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
-#[expect(clippy::struct_field_names, reason = "the names are Amazon's")]
-pub(super) struct TokenUsage {
-    input_tokens: u64,
-    output_tokens: u64,
-    cache_read_input_tokens: Option<u64>,
-    cache_write_input_tokens: Option<u64>,
-}
-
-/// `usage` of a chat completion. The prompt is all of the input.
-#[derive(Serialize)]
-pub(super) struct Usage {
-    prompt_tokens: u64,
-    completion_tokens: u64,
-    total_tokens: u64,
-    prompt_tokens_details: PromptDetails,
-}
-
-#[derive(Serialize)]
-struct PromptDetails {
-    cached_tokens: u64,
-    cache_write_tokens: u64,
-}
-
-impl From<TokenUsage> for Usage {
-    fn from(usage: TokenUsage) -> Self {
-        let cached_tokens = usage.cache_read_input_tokens.unwrap_or(0);
-        let cache_write_tokens = usage.cache_write_input_tokens.unwrap_or(0);
-        let prompt_tokens = usage.input_tokens.saturating_add(cached_tokens).saturating_add(cache_write_tokens);
-        Self {
-            prompt_tokens,
-            completion_tokens: usage.output_tokens,
-            total_tokens: prompt_tokens.saturating_add(usage.output_tokens),
-            prompt_tokens_details: PromptDetails { cached_tokens, cache_write_tokens },
-        }
-    }
+/// `usage` of Converse as `usage` of a chat completion. What was read from the cache or written to it is not part of
+/// Amazon's input, but of OpenAI's prompt.
+pub(super) fn usage(usage: &Value) -> Value {
+    let count = |name| usage.get(name).and_then(Value::as_u64).unwrap_or(0);
+    let (cached_tokens, cache_write_tokens) = (count("cacheReadInputTokens"), count("cacheWriteInputTokens"));
+    let prompt_tokens = count("inputTokens").saturating_add(cached_tokens).saturating_add(cache_write_tokens);
+    let completion_tokens = count("outputTokens");
+    json!({
+        "prompt_tokens": prompt_tokens,
+        "completion_tokens": completion_tokens,
+        "total_tokens": prompt_tokens.saturating_add(completion_tokens),
+        "prompt_tokens_details": {"cached_tokens": cached_tokens, "cache_write_tokens": cache_write_tokens},
+    })
 }
 
 /// The `finish_reason` for a `stopReason`; one that is not known yet stays as it is. `None` if the model has failed, so

@@ -91,7 +91,7 @@ fn every_message_is_one_chunk_at_once() {
             said(r#"{"content":"lo."}"#),
             chunk(r#"{"delta":{},"finish_reason":"stop","index":0,"logprobs":null}"#),
             format!(
-                "data: {head}],\"usage\":{{\"prompt_tokens\":13,\"completion_tokens\":4,\"total_tokens\":17,\"prompt_tokens_details\":{{\"cached_tokens\":2,\"cache_write_tokens\":1}}}}}}\n\ndata: [DONE]\n\n"
+                "data: {head}],\"usage\":{{\"completion_tokens\":4,\"prompt_tokens\":13,\"prompt_tokens_details\":{{\"cache_write_tokens\":1,\"cached_tokens\":2}},\"total_tokens\":17}}}}\n\ndata: [DONE]\n\n"
             ),
         ]
     );
