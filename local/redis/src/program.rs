@@ -30,7 +30,8 @@ pub fn install(project: &Path) -> Result<(), Error> {
     pip.args(["--python-version=3.11", "--abi=cp311", "--upgrade"]);
     pip.arg("--target").arg(project.join(INSTALLED));
     pip.arg("--requirement").arg(project.join("local/redis/requirements.txt"));
-    let status = pip.stdin(Stdio::null()).status().map_err(|error| Error::Step("getting redis-server", error.to_string()))?;
+    let status =
+        pip.stdin(Stdio::null()).status().map_err(|error| Error::Step("getting redis-server", error.to_string()))?;
     if status.success() { Ok(()) } else { Err(Error::Step("getting redis-server by pip", status.to_string())) }
 }
 

@@ -9,12 +9,11 @@ use std::time::{Duration, Instant};
 use crate::{Error, program};
 
 /// A running server, empty at first, that answers only who has the password. Dropping it ends it.
-///
-/// What it has answered is on disk.
 pub struct Server {
     program: PathBuf,
     folder: PathBuf,
     port: u16,
+    durable: bool,
     child: Child,
 }
 
@@ -23,12 +22,13 @@ pub const PASSWORD: &str = "redis-password-of-tests";
 const READY_WITHIN: Duration = Duration::from_secs(20);
 
 impl Server {
-    /// Starts one that keeps its data and its log in `folder`, which is there; `project` is where one may be installed.
-    pub fn start(project: &Path, folder: &Path) -> Result<Self, Error> {
+    /// Starts one that keeps its log in `folder`, which is there, and its data if that is to be `durable`: then whatever it
+    /// has answered is on disk. `project` is where one may be installed.
+    pub fn start(project: &Path, folder: &Path, durable: bool) -> Result<Self, Error> {
         let program = program::find(project)?;
         let port = free_port().map_err(|error| Error::Step("finding a free port", error.to_string()))?;
-        let child = spawn(&program, folder, port)?;
-        let mut server = Self { program, folder: folder.to_owned(), port, child };
+        let child = spawn(&program, folder, port, durable)?;
+        let mut server = Self { program, folder: folder.to_owned(), port, durable, child };
         server.wait()?;
         Ok(server)
     }
@@ -51,7 +51,7 @@ impl Server {
 
     /// Starts it again after a kill, at the same port with the same data.
     pub fn restart(&mut self) -> Result<(), Error> {
-        self.child = spawn(&self.program, &self.folder, self.port)?;
+        self.child = spawn(&self.program, &self.folder, self.port, self.durable)?;
         self.wait()
     }
 
@@ -76,12 +76,12 @@ impl Drop for Server {
     }
 }
 
-fn spawn(program: &Path, folder: &Path, port: u16) -> Result<Child, Error> {
+fn spawn(program: &Path, folder: &Path, port: u16, durable: bool) -> Result<Child, Error> {
     let failed = |error: io::Error| Error::Step("starting redis-server", error.to_string());
     let log = File::options().create(true).append(true).open(folder.join("log")).map_err(failed)?;
     let mut command = Command::new(program);
     command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--requirepass", PASSWORD]);
-    command.args(["--save", "", "--appendonly", "yes", "--appendfsync", "always"]);
+    command.args(["--save", "", "--appendfsync", "always", "--appendonly", if durable { "yes" } else { "no" }]);
     command.arg("--dir").arg(folder);
     command.stdin(Stdio::null()).stdout(log.try_clone().map_err(failed)?).stderr(log).spawn().map_err(failed)
 }

@@ -58,8 +58,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
         );
     }
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let listener =
-        listen(config.listen).map_err(|error| format!("cannot listen on {}: {error}", config.listen))?;
+    let listener = listen(config.listen).map_err(|error| format!("cannot listen on {}: {error}", config.listen))?;
     let edge = Arc::new(Edge::load(&host.context).await);
     let bookkeeping = host.keep_books().await;
     let limits = Limits::default();

@@ -1,7 +1,7 @@
 //! Operations as the scripts read them: lists, and every number a text, since a number of Lua's own is not exact.
 
-use quota::account::{Amounts, Operation, Per, Rule, Subject, Unit};
 use quota::Take;
+use quota::account::{Amounts, Operation, Per, Rule, Subject, Unit};
 use serde_json::{Value, json};
 
 /// The operations, in their order.

@@ -138,11 +138,13 @@ fn application_variables(manifest: &Table, faults: &mut Vec<String>) {
 
 fn is_secret(name: &str) -> bool {
     name != "supabase_publishable_key"
-        && ["secret", "_api_key", "pepper", "session_key", "signing_keys"].iter().any(|word| name.contains(word))
+        && ["secret", "_api_key", "pepper", "session_key", "signing_keys", "redis_url"]
+            .iter()
+            .any(|word| name.contains(word))
 }
 
 fn is_origin(text: &str) -> bool {
-    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    let host = ["https://", "http://", "redis://"].iter().find_map(|scheme| text.strip_prefix(scheme));
     host.is_some_and(|host| !host.is_empty() && !host.contains(['/', '*', '{', '@']))
 }
 
