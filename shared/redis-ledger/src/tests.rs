@@ -19,7 +19,7 @@ use supabase::Supabase;
 use tempfile::TempDir;
 
 use crate::ledger::{ROWS, keys};
-use crate::{Commands, RedisLedger, Reply, answer};
+use crate::{Commands, RedisLedger, Reply, answer, script};
 
 /// A connection of its own.
 struct Client(Mutex<redis::Connection>);
@@ -496,4 +496,31 @@ impl TimeOf {
     fn now(test: &Test) -> Self {
         Self(texts(test.command("TIME", &[]))[0].parse().unwrap())
     }
+}
+
+#[test]
+fn redis_knows_each_script_by_its_name_once_it_has_run() {
+    let test = Test::new();
+    test.apply(NOON, "org", &Operation::Expire);
+    block_on(test.ledger.take_at(None, 1, "shard", &[])).unwrap();
+    block_on(script::ROWS.run(&*test.ledger.redis, &[ROWS], &["1"])).unwrap();
+    for script in [script::ACCOUNT, script::SHARD, script::ROWS] {
+        assert_eq!(test.command("SCRIPT", &["EXISTS", script.sha1]), [Reply::Integer(1)], "{}", script.text);
+    }
+}
+
+#[test]
+fn while_somebody_delivers_nobody_else_does() {
+    let test = Test::new();
+    let given = database(&test.host, 0);
+    let deliver = |id: &str| {
+        block_on(platform::Ledger::apply(&test.ledger, "org", &[reserve(id, 1_000, SECOND), settle(id)])).unwrap();
+        test.host.block_on(test.host.background.run_all());
+        given.lock().unwrap().len()
+    };
+    test.command("SET", &["{qlp-ledger}:delivery", "taken", "PX", "60000"]);
+    assert_eq!(deliver("a"), 0);
+    test.command("DEL", &["{qlp-ledger}:delivery"]);
+    assert_eq!(deliver("b"), 2);
+    assert_eq!(test.command("EXISTS", &["{qlp-ledger}:delivery"]), [Reply::Integer(0)]);
 }

@@ -164,12 +164,7 @@ impl<T: Send> redis::HostConnectionWithStore<T> for Interfaces {
         connection.map_err(|error| RedisError::Other(error.to_string()))?.execute(&command, arguments).await
     }
 
-    async fn publish(
-        _: &Accessor<T, Self>,
-        _: Resource<Connection>,
-        _: String,
-        _: Payload,
-    ) -> Result<(), RedisError> {
+    async fn publish(_: &Accessor<T, Self>, _: Resource<Connection>, _: String, _: Payload) -> Result<(), RedisError> {
         not_offered()
     }
 
@@ -189,7 +184,12 @@ impl<T: Send> redis::HostConnectionWithStore<T> for Interfaces {
         not_offered()
     }
 
-    async fn sadd(_: &Accessor<T, Self>, _: Resource<Connection>, _: String, _: Vec<String>) -> Result<u32, RedisError> {
+    async fn sadd(
+        _: &Accessor<T, Self>,
+        _: Resource<Connection>,
+        _: String,
+        _: Vec<String>,
+    ) -> Result<u32, RedisError> {
         not_offered()
     }
 
@@ -197,7 +197,12 @@ impl<T: Send> redis::HostConnectionWithStore<T> for Interfaces {
         not_offered()
     }
 
-    async fn srem(_: &Accessor<T, Self>, _: Resource<Connection>, _: String, _: Vec<String>) -> Result<u32, RedisError> {
+    async fn srem(
+        _: &Accessor<T, Self>,
+        _: Resource<Connection>,
+        _: String,
+        _: Vec<String>,
+    ) -> Result<u32, RedisError> {
         not_offered()
     }
 }
