@@ -10,7 +10,16 @@ use std::{env, fs};
 use sha1::{Digest as _, Sha1};
 
 const SCRIPTS: [(&str, &[&str]); 3] =
-    [("ACCOUNT", &["numbers.lua", "account.lua"]), ("SHARD", &["numbers.lua", "shard.lua"]), ("ROWS", &["rows.lua"])];
+    [("ACCOUNT", &ACCOUNT), ("SHARD", &["numbers.lua", "shard.lua"]), ("ROWS", &["rows.lua"])];
+const ACCOUNT: [&str; 7] = [
+    "numbers.lua",
+    "account/kept.lua",
+    "account/counters.lua",
+    "account/wishes.lua",
+    "account/calls.lua",
+    "account/operations.lua",
+    "account/written.lua",
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut scripts = String::new();

@@ -1,6 +1,6 @@
 //! The ledger in Redis or Valkey, for a host that has nothing of its own that counts exactly across instances.
 //!
-//! Each list of operations is one script (`account.lua`, `shard.lua`): Redis runs one at a time, so nobody has to try
+//! Each list of operations is one script (`account/`, `shard.lua`): Redis runs one at a time, so nobody has to try
 //! again however many come at once. The scripts are twins of [`quota`], bound to it by the same random operations; they
 //! decide and count, and [`quota`] itself says where the rules stand then. What time it is Redis says.
 //!
