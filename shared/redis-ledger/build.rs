@@ -32,7 +32,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             let lines = source.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("--"));
             lines.for_each(|line| text.extend([line, "\n"]));
         }
-        let sha1: String = Sha1::digest(&text).iter().map(|byte| format!("{byte:02x}")).collect();
+        let sha1 = format!("{:x}", Sha1::digest(&text));
         writeln!(scripts, "pub(crate) const {name}: Script = Script {{ sha1: {sha1:?}, text: {text:?} }};")?;
     }
     fs::write(Path::new(&env::var("OUT_DIR")?).join("scripts.rs"), scripts)?;
