@@ -6,7 +6,7 @@ use quota::samples::{Random, sequence};
 use quota::{Policy, State, Take};
 use serde_json::{Value, json};
 
-use super::{NOON, SECOND, Test, rate, subject};
+use super::{NOON, SECOND, Test, rate, reserve, settle, subject};
 
 #[test]
 fn whatever_happens_to_an_account_the_script_and_rust_come_to_the_same() {
@@ -130,4 +130,15 @@ fn counters_of_an_account_are_swept_in_lua_as_in_rust() {
         }
     }
     assert!((400..1_000).contains(&most), "{most} counters");
+}
+
+#[test]
+fn a_call_that_is_due_at_once_has_ended_before_the_next_operation() {
+    let (test, mut account) = (Test::new(), Account::default());
+    for operations in [vec![reserve("a", 1_000, 0), Operation::Expire], vec![reserve("b", 1_000, 0)], vec![settle("b")]]
+    {
+        let expected: Vec<_> = operations.iter().map(|operation| account.apply(NOON, operation)).collect();
+        assert_eq!(block_on(test.ledger.apply_at(Some(NOON), "org", &operations)).unwrap().0, expected);
+        assert_eq!(test.view("org", NOON), account.view(NOON), "{operations:?}");
+    }
 }
