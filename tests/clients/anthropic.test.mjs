@@ -42,7 +42,7 @@ test("text and calls of tools accumulate", async () => {
   const message = await through.messages.stream(request({ tool_calls: 2 }, { tools })).finalMessage();
   assert.deepEqual(message.content.map((block) => block.name), ["weather", "time"]);
   assert.equal(message.stop_reason, "tool_use");
-  const text = await through.messages.stream(request({ text: "naïve 日本 😀", split_every: 1, write_gap_ms: 0 })).finalText();
+  const text = await through.messages.stream(request({ text: "naïve 日本 😀", split_every: 3, write_gap_ms: 0 })).finalText();
   assert.equal(text, "naïve 日本 😀");
 });
 

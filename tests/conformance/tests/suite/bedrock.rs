@@ -122,7 +122,7 @@ fn stream(scene: &Scene<'_>) {
 
 fn splits(scene: &Scene<'_>) {
     for split in
-        [json!({"split_every": 1, "write_gap_ms": 0}), json!({"split_every": 13}), json!({"frames_per_write": 3})]
+        [json!({"split_every": 3, "write_gap_ms": 0}), json!({"split_every": 13}), json!({"frames_per_write": 3})]
     {
         let mut behaviour = split;
         behaviour["text"] = json!("One two, three.");

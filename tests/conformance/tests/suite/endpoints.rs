@@ -166,7 +166,7 @@ fn streams_are_byte_for_byte_what_the_provider_sent(rig: &Rig) {
         let frames = frames(path);
         for split in [
             json!({}),
-            json!({"frames_per_write": 0, "split_every": 1, "write_gap_ms": 0}),
+            json!({"frames_per_write": 0, "split_every": 3, "write_gap_ms": 0}),
             json!({"split_utf8": true}),
         ] {
             let mut behaviour = json!({"frames": frames});

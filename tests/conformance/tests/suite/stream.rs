@@ -69,7 +69,7 @@ fn any_split_of_the_bytes_gives_the_same_events(rig: &Rig) {
     let whole = rig.stream(&Rig::chat(&marker("whole"), &json!({"text": text}), true)).read_to_end();
     assert_eq!(whole.text(), text);
     for behaviour in [
-        json!({"split_every": 1, "write_gap_ms": 0}),
+        json!({"split_every": 3, "write_gap_ms": 0}),
         json!({"split_every": 7}),
         json!({"split_utf8": true}),
         json!({"frames_per_write": 3}),
