@@ -27,12 +27,11 @@ impl Redis {
 
     async fn send(&self, command: &str, arguments: Vec<RedisParameter>) -> Result<Vec<RedisResult>, Error> {
         let kept = self.kept(|connection| connection.clone());
-        let connection = match kept {
-            Some(connection) => connection,
-            None => {
-                let opened = Arc::new(Connection::open(self.url.expose_secret()).await?);
-                self.kept(|connection| Arc::clone(connection.get_or_insert(opened)))
-            }
+        let connection = if let Some(connection) = kept {
+            connection
+        } else {
+            let opened = Arc::new(Connection::open(self.url.expose_secret()).await?);
+            self.kept(|connection| Arc::clone(connection.get_or_insert(opened)))
         };
         connection.execute(command, arguments).await
     }
