@@ -110,9 +110,9 @@ fn failed<T>(call: Call, failure: Failure) -> Result<T, Box<(Call, Failure)>> {
 
 /// Nothing of the caller's headers goes to a provider.
 fn outbound(question: &Question<'_>, way: &Way<'_>, call: &Call, context: &Context) -> Result<Request, Problem> {
-    let completion = question.completion;
     let protocol = &way.provider.protocol;
-    let mut request = protocol.request(completion, &way.route.model, context)?;
+    let completion = question.completion.for_model(way.route.max_output_tokens, protocol.limit_member());
+    let mut request = protocol.request(&completion, &way.route.model, context)?;
     let accept = if completion.stream { protocol.stream_media_type() } else { JSON };
     let headers = request.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(JSON));

@@ -9,11 +9,11 @@ use problem::{Problem, kinds};
 use telemetry::TraceContext;
 
 use crate::attempt::{self, Failure, Next, Question};
-use crate::call::{Call, Payer};
+use crate::call::Call;
 use crate::completion_request::CompletionRequest;
 use crate::routing::{self, Way};
 use crate::usage_event::Status;
-use crate::{LlmProxy, answer_headers};
+use crate::{Caller, LlmProxy, answer_headers};
 
 const BODY_TIME: Duration = Duration::from_secs(30);
 /// How often a call is sent at most, whatever its routes.
@@ -31,14 +31,15 @@ const RETRY_COUNT: &str = "x-stainless-retry-count";
 pub(crate) async fn create(
     proxy: &LlmProxy,
     request: Request,
-    payer: Payer,
+    Caller { payer, rules, .. }: Caller,
     context: &Context,
 ) -> Result<platform::Response, Problem> {
     let (parts, body) = request.into_parts();
     let limits = Limits { bytes: proxy.config.max_body_bytes, time: BODY_TIME };
     let body = json_body::read(&parts.headers, body, limits, &*context.clock).await?;
-    let completion = CompletionRequest::parse(body)?;
+    let mut completion = CompletionRequest::parse(body)?;
     let models = proxy.catalog.models(context).await?;
+    models.rails(&rules, payer.member.tier).admit(&mut completion)?;
     let ways = routing::ways(&proxy.config, &models, &completion.model, context)?;
     let call = Call::begin(proxy, payer, &completion, &ways, context).await?;
     let limits = proxy.config.timeouts;

@@ -11,6 +11,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::measure::Measure;
+use crate::output_limit::OutputLimit;
 
 const MAX_DEPTH: usize = 100;
 /// The members that a model reads.
@@ -18,7 +19,7 @@ const PROMPT: [&str; 4] = ["messages", "tools", "functions", "response_format"];
 const ASK_FOR_USAGE: &str = r#"{"include_usage":true}"#;
 
 /// A checked request. Members that the proxy does not know are never read: the provider gets their very bytes.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct CompletionRequest {
     /// The alias that the caller wants.
     pub(crate) model: String,
@@ -28,17 +29,18 @@ pub(crate) struct CompletionRequest {
     pub(crate) wants_usage: bool,
     /// How much text the model reads: no tokenizer makes more tokens of it than it has bytes.
     pub(crate) text_bytes: u64,
-    /// How long each answer may become in tokens, if the caller says so.
+    /// How long each answer may become in tokens, if the caller says so or is held to something.
     pub(crate) max_tokens: Option<u64>,
     /// How many answers are wanted.
     pub(crate) choices: u64,
     body: Bytes,
     model_at: Range<usize>,
     usage_edit: Option<Edit>,
+    output_limit: OutputLimit,
 }
 
 /// A text that takes the place of a part of the body.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Edit {
     at: Range<usize>,
     text: Cow<'static, str>,
@@ -59,17 +61,49 @@ impl CompletionRequest {
         let (wants_usage, usage_edit) = usage_edit(text, &members, stream)?;
         let prompt = PROMPT.iter().filter_map(|name| members.get(name));
         let text_bytes = prompt.map(|raw| Measure::of(raw.get().as_bytes()).text_bytes).sum();
-        let max_tokens = ["max_completion_tokens", "max_tokens"].iter().find_map(|name| count(members.get(name)));
+        let start = text.find('{').map_or(0, |brace| brace + 1);
+        let output_limit = OutputLimit::of(start, |name| members.get(name).map(|raw| (raw, span(text, raw))));
+        let max_tokens = output_limit.tokens();
         let choices = count(members.get("n")).unwrap_or(1).max(1);
-        Ok(Self { model, stream, wants_usage, text_bytes, max_tokens, choices, body, model_at, usage_edit })
+        Ok(Self {
+            model,
+            stream,
+            wants_usage,
+            text_bytes,
+            max_tokens,
+            choices,
+            body,
+            model_at,
+            usage_edit,
+            output_limit,
+        })
     }
 
-    /// The body for a provider that knows the model as `model`. In a stream it is asked for usage; otherwise every byte
-    /// but those of the model's name is the caller's.
+    /// Holds each answer to `most` tokens: 400 if the caller wants a longer one.
+    pub(crate) fn limit_output(&mut self, most: u64) -> Result<(), Problem> {
+        self.output_limit.hold_to(most)?;
+        self.max_tokens = self.max_tokens.or(Some(most));
+        Ok(())
+    }
+
+    /// The same for a model whose answers have at most `longest` tokens, from a provider that calls their limit `member`.
+    /// What a model cannot exceed need not be said, and a provider would refuse it.
+    pub(crate) fn for_model(&self, longest: Option<u64>, member: &'static str) -> Cow<'_, Self> {
+        let Some(most) = self.output_limit.most else { return Cow::Borrowed(self) };
+        let mut request = self.clone();
+        request.output_limit.most = Some(most).filter(|most| longest.is_none_or(|longest| longest > *most));
+        request.output_limit.member = member;
+        Cow::Owned(request)
+    }
+
+    /// The body for a provider that knows the model as `model`. In a stream it is asked for usage, and an answer that is
+    /// held to a length to keep to it; otherwise every byte but those of the model's name is the caller's.
     pub(crate) fn body_for(&self, model: &str) -> Bytes {
         let model = serde_json::Value::from(model).to_string();
+        let limit = self.output_limit.edit();
         let mut edits = vec![(self.model_at.clone(), model.as_str())];
         edits.extend(self.usage_edit.as_ref().map(|edit| (edit.at.clone(), &*edit.text)));
+        edits.extend(limit.as_ref().map(|edit| (edit.0.clone(), edit.1.as_str())));
         edits.sort_by_key(|(at, _)| at.start);
         let mut edited = Vec::with_capacity(self.body.len() + model.len() + 64);
         let mut from = 0;
@@ -264,6 +298,74 @@ mod tests {
         let json = r#"{"model":"meta/llama","messages":[1],"stream":true,"stream_options":{"include_usage":true}}"#;
         assert!(parse(json).unwrap().wants_usage);
         assert_eq!(sent(json), json);
+    }
+
+    fn limited(json: &str, most: u64, member: &'static str) -> Result<String, String> {
+        let mut request = parse(json).unwrap();
+        request.limit_output(most).map_err(|problem| problem.openai_body())?;
+        assert!(request.max_tokens.unwrap() <= most);
+        let body = request.for_model(None, member).body_for("m");
+        assert!(serde_json::from_slice::<serde_json::Value>(&body).unwrap().is_object());
+        Ok(String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    #[test]
+    fn an_answer_that_nobody_limits_is_held_to_what_is_allowed_and_every_other_byte_stays() {
+        for (json, member, sent) in [
+            (r#" { "model":"m","messages":[1]}"#, "max_tokens", r#" {"max_tokens":50, "model":"m","messages":[1]}"#),
+            (
+                r#"{"model":"m","messages":[1]}"#,
+                "max_completion_tokens",
+                r#"{"max_completion_tokens":50,"model":"m","messages":[1]}"#,
+            ),
+            (
+                r#"{"max_tokens": null,"model":"m","messages":[1]}"#,
+                "max_tokens",
+                r#"{"max_tokens": 50,"model":"m","messages":[1]}"#,
+            ),
+            (
+                r#"{"max_tokens":null,"model":"m","messages":[1]}"#,
+                "max_completion_tokens",
+                r#"{"max_completion_tokens":50,"max_tokens":null,"model":"m","messages":[1]}"#,
+            ),
+        ] {
+            assert_eq!(limited(json, 50, member).as_deref(), Ok(sent));
+        }
+        for members in
+            [r#""max_tokens":50"#, r#""max_completion_tokens":1"#, r#""max_tokens":null,"max_completion_tokens":7"#]
+        {
+            let json = format!(r#"{{{members},"model":"m","messages":[1]}}"#);
+            assert_eq!(limited(&json, 50, "max_tokens").as_ref(), Ok(&json), "the caller says it itself");
+        }
+        let stream = r#"{"model":"m","messages":[1],"stream":true}"#;
+        let sent =
+            r#"{"max_tokens":9,"model":"m","messages":[1],"stream":true,"stream_options":{"include_usage":true}}"#;
+        assert_eq!(limited(stream, 9, "max_tokens").as_deref(), Ok(sent));
+    }
+
+    #[test]
+    fn a_longer_answer_than_is_allowed_is_refused_with_the_member_that_wants_it() {
+        for (members, param) in [
+            (r#""max_tokens":51"#, "max_tokens"),
+            (r#""max_completion_tokens":51"#, "max_completion_tokens"),
+            (r#""max_completion_tokens":5,"max_tokens":51"#, "max_tokens"),
+            (r#""max_tokens":1e9"#, "max_tokens"),
+            (r#""max_tokens":"51""#, "max_tokens"),
+            (r#""max_tokens":-1"#, "max_tokens"),
+        ] {
+            let refused =
+                limited(&format!(r#"{{{members},"model":"m","messages":[1]}}"#), 50, "max_tokens").unwrap_err();
+            assert!(refused.contains(&format!(r#""param":"{param}""#)), "{members}: {refused}");
+        }
+    }
+
+    #[test]
+    fn a_model_whose_answers_are_shorter_is_told_no_limit() {
+        let mut request = parse(r#"{"model":"m","messages":[1]}"#).unwrap();
+        request.limit_output(50).unwrap();
+        let says =
+            |longest| request.for_model(longest, "max_tokens").body_for("m").starts_with(br#"{"max_tokens":50,"#);
+        assert_eq!([says(None), says(Some(51)), says(Some(50)), says(Some(1))], [true, true, false, false]);
     }
 
     #[test]

@@ -82,7 +82,7 @@ async fn providers(read: &mut Configuration<'_>) -> Vec<Provider> {
     let together = keyed(read, "TOGETHER_API_KEY", "TOGETHER_BASE_URL", "https://api.together.xyz/v1").await;
     providers.extend(together.map(|protocol| provider("together", Together(protocol))));
     let openai = keyed(read, "OPENAI_API_KEY", "OPENAI_BASE_URL", "https://api.openai.com/v1").await;
-    providers.extend(openai.map(|protocol| provider("openai", protocol)));
+    providers.extend(openai.map(|protocol| provider("openai", protocol.with_completion_tokens())));
     for (name, url, key) in
         [("ollama", "OLLAMA_URL", None), ("simulator", "LLM_SIMULATOR_URL", Some("LLM_SIMULATOR_API_KEY"))]
     {

@@ -6,8 +6,8 @@
 //! - `GET /v1/models`: the aliases.
 //! - `GET /v1/usage`: what was used.
 //!
-//! One file per step, in the order of a call: `completion` reads the request (`completion_request`), finds the ways to
-//! answer it (`catalog`, `routing`), begins a `call` by reserving what it could come to (`worst_case`), tries one way after
+//! One file per step, in the order of a call: `completion` reads the request (`completion_request`), sees whether the
+//! caller may ask it (`guard_rails`, `output_limit`), finds the ways to answer it (`catalog`, `routing`), begins a `call` by reserving what it could come to (`worst_case`), tries one way after
 //! the other (`attempt`, `breakers`) in its provider's protocol (`providers`), and passes the answer on, in one piece or through a `relay` that frames (`sse`) and watches (`chunk`, `observation`) it. However it ends (`ending`,
 //! `refusal`), the call leaves its event (`usage_event`, `tokens`) to the `settlements`.
 
@@ -22,9 +22,11 @@ mod completion_request;
 mod config;
 mod ending;
 mod error_words;
+mod guard_rails;
 mod measure;
 mod models;
 mod observation;
+mod output_limit;
 mod providers;
 mod refusal;
 mod relay;
@@ -50,7 +52,7 @@ use problem::{Problem, kinds};
 use secrecy::SecretString;
 use supabase::Supabase;
 use telemetry::RequestId;
-use token::{Authenticator, Sent};
+use token::{Authenticator, LlmRules, Sent};
 
 use crate::breakers::Breakers;
 use crate::call::Payer;
@@ -80,6 +82,8 @@ const ROUTES: [&str; 3] = [COMPLETIONS, MODELS, USAGE];
 /// What the proxy needs to know of a caller.
 struct Caller {
     payer: Payer,
+    /// What the credential may ask.
+    rules: LlmRules,
     /// To act as the user, where something is done as the user.
     user_token: Option<SecretString>,
 }
@@ -121,13 +125,15 @@ impl LlmProxy {
     async fn handle(&self, request: Request, caller: &token::Caller, context: &Context) -> Result<Response, Problem> {
         let reads_usage = request.uri().path() == USAGE;
         caller.require_scope(if reads_usage { "usage:read" } else { "llm" })?;
+        guard_rails::check_endpoint(&caller.principal.llm, request.uri().path())?;
         let request_id = request.extensions().get::<RequestId>().cloned();
         let payer = Payer {
             member: Member::from(&*caller.principal),
             request: request_id.unwrap_or_else(|| RequestId::new(context)),
         };
         let user_token = if reads_usage { Some(caller.user_token(context).await?) } else { None };
-        self.route(request, Caller { payer, user_token }, context).await
+        let rules = caller.principal.llm.clone();
+        self.route(request, Caller { payer, rules, user_token }, context).await
     }
 
     /// Settles calls and writes audit events that a ledger or database which was away has left behind. For the
@@ -140,8 +146,8 @@ impl LlmProxy {
     async fn route(&self, request: Request, caller: Caller, context: &Context) -> Result<Response, Problem> {
         let method = request.method();
         match request.uri().path() {
-            COMPLETIONS if method == Method::POST => completion::create(self, request, caller.payer, context).await,
-            MODELS if method == Method::GET => models::list(self, context).await,
+            COMPLETIONS if method == Method::POST => completion::create(self, request, caller, context).await,
+            MODELS if method == Method::GET => models::list(self, &caller, context).await,
             USAGE if method == Method::GET => {
                 let query = request.uri().query().unwrap_or_default().to_owned();
                 let token = caller.user_token.ok_or(kinds::INTERNAL)?;

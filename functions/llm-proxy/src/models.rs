@@ -7,13 +7,15 @@ use platform::Context;
 use problem::Problem;
 use serde_json::json;
 
-use crate::LlmProxy;
+use crate::{Caller, LlmProxy};
 
-/// The aliases that can be called, as OpenAI lists models.
-pub(crate) async fn list(proxy: &LlmProxy, context: &Context) -> Result<platform::Response, Problem> {
+/// The aliases that the caller can call, as OpenAI lists models.
+pub(crate) async fn list(proxy: &LlmProxy, caller: &Caller, context: &Context) -> Result<platform::Response, Problem> {
     let models = proxy.catalog.models(context).await?;
+    let rails = models.rails(&caller.rules, caller.payer.member.tier);
     let callable = models
         .values()
+        .filter(|model| rails.allows_model(&model.alias))
         .filter(|model| model.routes.iter().any(|route| proxy.config.provider(&route.provider).is_some()));
     let data: Vec<_> = callable
         .map(

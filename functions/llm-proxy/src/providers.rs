@@ -34,6 +34,11 @@ pub(crate) trait Protocol: Send + Sync {
     /// provider is sent comes on top.
     fn request(&self, completion: &CompletionRequest, model: &str, context: &Context) -> Result<Request, Problem>;
 
+    /// The member of a request that says how long an answer may become.
+    fn limit_member(&self) -> &'static str {
+        "max_tokens"
+    }
+
     /// The media type of a streamed answer.
     fn stream_media_type(&self) -> &'static str {
         "text/event-stream"

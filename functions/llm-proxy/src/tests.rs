@@ -5,6 +5,7 @@ mod budgets;
 mod callers;
 mod catalog;
 mod failover;
+mod guard_rails;
 mod json_answers;
 mod requests;
 mod resources;
@@ -192,7 +193,7 @@ fn caller() -> Caller {
     let headers = http::HeaderMap::from_iter([(telemetry::X_REQUEST_ID, "request-1".parse().unwrap())]);
     let request = RequestId::accept(&headers, &Host::new().context());
     let payer = Payer { member: Member { user: USER, org: None, key: None, tier: token::Tier::T1 }, request };
-    Caller { payer, user_token: Some(SecretString::from("user.access.token")) }
+    Caller { payer, rules: LlmRules::default(), user_token: Some(SecretString::from("user.access.token")) }
 }
 
 fn post(body: impl Into<Body>) -> Request {

@@ -111,6 +111,8 @@ pub const ASSIGN_ROLE: Rpc = Rpc { name: "assign_role", role: DatabaseRole::Auth
 pub const UNASSIGN_ROLE: Rpc = Rpc { name: "unassign_role", role: DatabaseRole::Authenticated, idempotent: false };
 /// Makes a successor of an API key of the user.
 pub const ROTATE_KEY: Rpc = Rpc { name: "rotate_key", role: DatabaseRole::Authenticated, idempotent: false };
+/// Changes what an API key may ask of a language model.
+pub const UPDATE_KEY: Rpc = Rpc { name: "update_key", role: DatabaseRole::Authenticated, idempotent: true };
 /// Notes when API keys were used. As the edge: off the request path.
 pub const TOUCH_KEYS: Rpc = Rpc { name: "touch_keys", role: DatabaseRole::ServiceRole, idempotent: true };
 /// Whose rights changed lately. As the edge: it asks for all callers at once.
@@ -183,6 +185,7 @@ pub const RPCS: &[Rpc] = &[
     ASSIGN_ROLE,
     UNASSIGN_ROLE,
     ROTATE_KEY,
+    UPDATE_KEY,
     TOUCH_KEYS,
     AUTHZ_CHANGES,
     CLAIM_SESSION_REFRESH,

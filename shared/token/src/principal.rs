@@ -4,6 +4,8 @@ use platform::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::LlmRules;
+
 /// What a credential may be limited to. A signed-in user's own access token has all of them.
 pub const SCOPES: &[&str] = &["llm", "capsules:read", "capsules:write", "executions", "usage:read", "webhooks"];
 
@@ -20,6 +22,9 @@ pub struct Principal {
     pub tier: Tier,
     /// Which of [`SCOPES`] the credential has.
     pub scopes: Vec<String>,
+    /// What it may ask of a language model.
+    #[serde(skip_serializing_if = "LlmRules::is_default")]
+    pub llm: LlmRules,
     /// The session at Supabase Auth.
     pub session_id: Option<String>,
     /// The user's address, if known from the credential.

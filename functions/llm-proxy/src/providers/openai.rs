@@ -15,6 +15,8 @@ pub(crate) struct OpenAi {
     completions: Uri,
     /// It goes nowhere else.
     key: Option<SecretString>,
+    /// The member that says how long an answer may become.
+    limit_member: &'static str,
 }
 
 impl OpenAi {
@@ -24,7 +26,12 @@ impl OpenAi {
         endpoint.set_query(None);
         endpoint.set_fragment(None);
         endpoint.set_path(&format!("{}/chat/completions", base.path().trim_end_matches('/')));
-        Some(Self { completions: endpoint.as_str().parse().ok()?, key })
+        Some(Self { completions: endpoint.as_str().parse().ok()?, key, limit_member: "max_tokens" })
+    }
+
+    /// OpenAI's own models of today take no `max_tokens`.
+    pub(crate) fn with_completion_tokens(self) -> Self {
+        Self { limit_member: "max_completion_tokens", ..self }
     }
 }
 
@@ -37,6 +44,10 @@ impl Protocol for OpenAi {
             request.headers_mut().insert(AUTHORIZATION, bearer(key).ok_or(kinds::MISCONFIGURED)?);
         }
         Ok(request)
+    }
+
+    fn limit_member(&self) -> &'static str {
+        self.limit_member
     }
 
     fn secrets(&self) -> Vec<&SecretString> {

@@ -73,8 +73,8 @@ fn every_account_is_told_its_own_part() {
     scene.provider_json(ANSWER);
     for number in 1..=2 {
         let member = Member { user: Uuid::from_u128(number), org: None, key: None, tier: token::Tier::T1 };
-        let Caller { payer, user_token } = caller();
-        let caller = Caller { payer: Payer { member, ..payer }, user_token };
+        let Caller { payer, .. } = caller();
+        let caller = Caller { payer: Payer { member, ..payer }, ..caller() };
         scene.run(scene.proxy.route(post(REQUEST), caller, &scene.host.context())).unwrap();
     }
     assert_eq!(scene.events().len(), 2);

@@ -10,6 +10,7 @@ mod credentials;
 mod dependencies;
 mod failover;
 mod faults;
+mod guard_rails;
 mod health;
 mod keys;
 mod limit_settings;
@@ -57,6 +58,7 @@ pub fn checks() -> Vec<(String, Check)> {
         ("dependencies", dependencies::CHECKS),
         ("failover", failover::CHECKS),
         ("faults", faults::CHECKS),
+        ("guard_rails", guard_rails::CHECKS),
         ("health", health::CHECKS),
         ("keys", keys::CHECKS),
         ("limit_settings", limit_settings::CHECKS),

@@ -111,6 +111,13 @@ pub const MATRIX: &[Row] = &[
         outcomes: "xxxx xxxx xxxx xxxx xxxx xxxx yyyy",
     },
     Row {
+        table: "llm_tier_rules",
+        find: "tier = 'T1'",
+        insert: "(tier) values ('T2')",
+        update: "max_output_tokens = null",
+        outcomes: "xxxx xxxx xxxx xxxx xxxx xxxx yyyy",
+    },
+    Row {
         table: "llm_usage",
         find: "user_id = ':owner'",
         insert: "(id, request_id, user_id, org_id, alias, stream, status, input_tokens, output_tokens, \
