@@ -144,6 +144,11 @@ pub const VERIFY_AUDIT: Rpc = Rpc { name: "verify_audit", role: DatabaseRole::Se
 pub const SET_LIMITS: Rpc = Rpc { name: "set_limits", role: DatabaseRole::Authenticated, idempotent: true };
 /// The limits that an organization has set.
 pub const LIST_LIMITS: Rpc = Rpc { name: "list_limits", role: DatabaseRole::Authenticated, idempotent: true };
+/// How often a tenant's cached answers have been purged. As the edge: it is asked about whoever calls.
+pub const LLM_CACHE_GENERATION: Rpc =
+    Rpc { name: "llm_cache_generation", role: DatabaseRole::ServiceRole, idempotent: true };
+/// Makes the cached answers of the user's organization worthless.
+pub const PURGE_LLM_CACHE: Rpc = Rpc { name: "purge_llm_cache", role: DatabaseRole::Authenticated, idempotent: true };
 
 /// All of them.
 pub const RPCS: &[Rpc] = &[
@@ -201,6 +206,8 @@ pub const RPCS: &[Rpc] = &[
     VERIFY_AUDIT,
     SET_LIMITS,
     LIST_LIMITS,
+    LLM_CACHE_GENERATION,
+    PURGE_LLM_CACHE,
 ];
 
 impl DatabaseRole {

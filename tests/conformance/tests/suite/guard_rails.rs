@@ -121,7 +121,7 @@ fn a_tier_allows_what_its_row_says(rig: &Rig) {
     let rule = "insert into public.llm_tier_rules values ('T3', '{sim-1}', 30) on conflict do nothing";
     database(rig).execute(rule, &[]).unwrap();
     // One that has no catalogue yet.
-    let edge = rig.edge_with(&[]);
+    let edge = rig.edge_with(&[("LLM_IDLE_TIMEOUT_MS".into(), "1600".into())]);
     let client = Client::new(&edge.url);
     let session = client.post("/auth/refresh", &json!({"refresh_token": owner.refresh_token})).expect(200).json();
     let client = client.bearer(session["access_token"].as_str().unwrap());

@@ -118,6 +118,13 @@ pub const MATRIX: &[Row] = &[
         outcomes: "xxxx xxxx xxxx xxxx xxxx xxxx yyyy",
     },
     Row {
+        table: "llm_cache_generations",
+        find: "tenant = ':org'",
+        insert: "(tenant, generation) values (':newcomer', 1)",
+        update: "generation = 9",
+        outcomes: "xxxx xxxx xxxx xxxx xxxx xxxx yyyy",
+    },
+    Row {
         table: "llm_usage",
         find: "user_id = ':owner'",
         insert: "(id, request_id, user_id, org_id, alias, stream, status, input_tokens, output_tokens, \
