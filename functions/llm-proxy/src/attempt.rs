@@ -21,8 +21,8 @@ use crate::routing::Way;
 use crate::usage_event::Status;
 use crate::{answer_headers, refusal};
 
-const JSON: &str = "application/json";
-const EVENT_STREAM: &str = "text/event-stream";
+pub(crate) const JSON: &str = "application/json";
+pub(crate) const EVENT_STREAM: &str = "text/event-stream";
 const LARGEST_ANSWER: usize = 32 * 1024 * 1024;
 const LARGEST_ERROR: usize = 64 * 1024;
 const ERROR_BODY_TIME: Duration = Duration::from_secs(5);
@@ -221,13 +221,14 @@ fn observe(call: &mut Call, bytes: &Bytes, context: &Context) -> bool {
     match Reading::of(bytes) {
         Reading::Chunk(answer) if answer.error().is_none() && answer.choices.is_some() => {
             call.seen.see(&answer, context.clock.now());
+            call.record(bytes);
             true
         }
         _ => false,
     }
 }
 
-fn respond(headers: HeaderMap, body: Body) -> platform::Response {
+pub(crate) fn respond(headers: HeaderMap, body: Body) -> platform::Response {
     let mut response = Response::new(body);
     *response.headers_mut() = headers;
     response

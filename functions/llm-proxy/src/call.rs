@@ -10,7 +10,7 @@ use telemetry::RequestId;
 use uuid::Uuid;
 
 use crate::LlmProxy;
-use crate::catalog::Route;
+use crate::cache::{About, Recording, Use};
 use crate::completion_request::CompletionRequest;
 use crate::observation::Observation;
 use crate::providers::Identity;
@@ -37,6 +37,10 @@ pub(crate) struct Call {
     pub(crate) http_status: Option<u16>,
     /// What has been seen of the answer.
     pub(crate) seen: Observation,
+    /// How it used the cache, if it has heard of it.
+    pub(crate) cache: Option<Use>,
+    /// The answer, where it is to be kept.
+    pub(crate) recording: Option<Recording>,
 }
 
 /// What is known of a call before it begins.
@@ -53,6 +57,7 @@ struct Plan {
     price: Option<Price>,
     attempts: u32,
     tried_at: Timestamp,
+    cache_hit: bool,
 }
 
 impl Call {
@@ -67,19 +72,41 @@ impl Call {
         let now = context.clock.now();
         let Some(dearest) = worst_case::dearest(request, ways) else { return Err(kinds::INTERNAL.into()) };
         let plan = Plan {
-            id: context.new_id(),
-            payer,
-            alias: request.model.clone(),
-            stream: request.stream,
-            request_bytes: request.text_bytes,
-            started_at: now,
             provider: dearest.provider.name,
             model: dearest.route.model.clone(),
             price: dearest.route.price(),
-            attempts: 0,
-            tried_at: now,
+            ..Plan::new(payer, request, now, context)
         };
-        let (account, reserve) = (plan.payer.member.account(), plan.reserve(proxy, request, ways, dearest.route));
+        let most = worst_case::on_any(request, ways);
+        let reserve = plan.reserve(proxy, most, worst_case::tokens(request, dearest.route), UsageSource::Reserved);
+        Self::reserved(proxy, plan, reserve, context).await
+    }
+
+    /// Begins a call that `provider` has answered before: it is one request, and nothing else.
+    pub(crate) async fn begin_hit(
+        proxy: &LlmProxy,
+        payer: Payer,
+        request: &CompletionRequest,
+        provider: &'static str,
+        about: &About,
+        context: &Context,
+    ) -> Result<Self, Problem> {
+        let plan = Plan {
+            provider,
+            model: about.model.clone(),
+            cache_hit: true,
+            ..Plan::new(payer, request, context.clock.now(), context)
+        };
+        let reserve = plan.reserve(proxy, Amounts::ONE_REQUEST, about.tokens(), UsageSource::Provider);
+        let mut call = Self::reserved(proxy, plan, reserve, context).await?;
+        call.cache = Some(Use::Hit);
+        call.seen.tokens = Some(about.tokens());
+        call.seen.finish_reason = Some(about.finish_reason.clone());
+        Ok(call)
+    }
+
+    async fn reserved(proxy: &LlmProxy, plan: Plan, reserve: Reserve, context: &Context) -> Result<Self, Problem> {
+        let account = plan.payer.member.account();
         let expect = |answered| proxy.settlements.expect(answered, account, reserve, context);
         let mut reservation = limits::reserve(&proxy.limits, &proxy.availability, context, expect).await?;
         Ok(Self {
@@ -89,6 +116,8 @@ impl Call {
             reservation: Some(reservation),
             http_status: None,
             seen: Observation::default(),
+            cache: None,
+            recording: None,
         })
     }
 
@@ -101,6 +130,16 @@ impl Call {
         plan.attempts += 1;
         plan.tried_at = context.clock.now();
         self.seen = Observation::default();
+        if let Some(recording) = &mut self.recording {
+            recording.restart();
+        }
+    }
+
+    /// The answer, or one chunk of it, goes to the caller.
+    pub(crate) fn record(&mut self, json: &[u8]) {
+        if let Some(recording) = &mut self.recording {
+            recording.take(json);
+        }
     }
 
     /// When it was sent last.
@@ -136,7 +175,7 @@ impl Call {
     /// What the answer costs, in dollars, if the price is known.
     pub(crate) fn dollars(&self) -> Option<String> {
         let (tokens, _) = self.tokens(Status::Success);
-        self.plan.price.map(|price| dollars(price.cost(tokens)))
+        self.plan.cost(tokens).map(dollars)
     }
 
     /// Ends the call with `status`. What comes later changes nothing.
@@ -144,11 +183,11 @@ impl Call {
         let Some(reservation) = self.reservation.take() else { return };
         let event = self.event(status);
         log(&event);
-        let actual = Amounts {
-            requests: 1,
-            tokens: event.input_tokens.saturating_add(event.output_tokens),
-            nano_usd: event.cost_nano_usd.map_or(0, i64::unsigned_abs),
-        };
+        if let Some(recording) = self.recording.take().filter(|_| status == Status::Success) {
+            let (tokens, _) = self.tokens(status);
+            recording.end(&self.seen, self.plan.provider, self.model(), tokens);
+        }
+        let actual = self.plan.actual(&event);
         reservation.end(Operation::Settle { id: event.id.to_string(), actual, record: event.to_json() });
     }
 
@@ -192,15 +231,49 @@ impl Drop for Call {
 }
 
 impl Plan {
+    /// A call that nobody answers yet.
+    fn new(payer: Payer, request: &CompletionRequest, now: Timestamp, context: &Context) -> Self {
+        Self {
+            id: context.new_id(),
+            payer,
+            alias: request.model.clone(),
+            stream: request.stream,
+            request_bytes: request.text_bytes,
+            started_at: now,
+            provider: "",
+            model: String::new(),
+            price: None,
+            attempts: 0,
+            tried_at: now,
+            cache_hit: false,
+        }
+    }
+
     /// The reservation of the most that the call could come to, with the row for the case that nothing more is heard.
-    fn reserve(&self, proxy: &LlmProxy, request: &CompletionRequest, ways: &[Way<'_>], dearest: &Route) -> Reserve {
-        let tokens = worst_case::tokens(request, dearest);
+    fn reserve(&self, proxy: &LlmProxy, amounts: Amounts, tokens: Tokens, source: UsageSource) -> Reserve {
         Reserve {
             id: self.id.to_string(),
             subjects: self.payer.member.subjects(&proxy.limits),
-            amounts: worst_case::on_any(request, ways),
+            amounts,
             expires_after: worst_case::expires_after(&proxy.config.timeouts),
-            record: self.event(Status::Abandoned, tokens, UsageSource::Reserved).to_json(),
+            record: self.event(Status::Abandoned, tokens, source).to_json(),
+        }
+    }
+
+    /// In nano-dollars, if the price is known. An answer from the cache is free.
+    fn cost(&self, tokens: Tokens) -> Option<i64> {
+        if self.cache_hit { Some(0) } else { self.price.map(|price| price.cost(tokens)) }
+    }
+
+    /// What the call has used of the limits.
+    fn actual(&self, event: &UsageEvent) -> Amounts {
+        if self.cache_hit {
+            return Amounts::ONE_REQUEST;
+        }
+        Amounts {
+            requests: 1,
+            tokens: event.input_tokens.saturating_add(event.output_tokens),
+            nano_usd: event.cost_nano_usd.map_or(0, i64::unsigned_abs),
         }
     }
 
@@ -223,10 +296,11 @@ impl Plan {
             output_tokens: tokens.output,
             cached_input_tokens: tokens.cached_input,
             usage_source,
-            cost_nano_usd: self.price.map(|price| price.cost(tokens)),
+            cost_nano_usd: self.cost(tokens),
             latency_ms: 0,
             time_to_first_token_ms: None,
             attempts: self.attempts,
+            cache_hit: self.cache_hit,
             started_at: self.started_at,
         }
     }
@@ -247,6 +321,7 @@ fn log(event: &UsageEvent) {
         gen_ai.client.operation.duration_ms = event.latency_ms,
         gen_ai.client.operation.time_to_first_chunk_ms = event.time_to_first_token_ms,
         stream = event.stream,
+        cache_hit = event.cache_hit,
         status = event.status.as_str(),
         "llm call"
     );

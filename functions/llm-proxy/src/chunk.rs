@@ -88,6 +88,12 @@ impl Chunk<'_> {
 }
 
 impl Choice<'_> {
+    /// Whether the model calls a tool.
+    pub(crate) fn calls_tools(&self) -> bool {
+        let calls = self.delta.as_ref().and_then(|delta| delta.tool_calls.as_ref());
+        calls.is_some_and(|calls| !calls.is_empty())
+    }
+
     /// Bytes of generated text, as they are written in JSON.
     pub(crate) fn content_bytes(&self) -> usize {
         let Some(delta) = &self.delta else { return 0 };

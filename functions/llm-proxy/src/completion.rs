@@ -9,11 +9,12 @@ use problem::{Problem, kinds};
 use telemetry::TraceContext;
 
 use crate::attempt::{self, Failure, Next, Question};
+use crate::cache::{self, Entry, Place, Recording, Use};
 use crate::call::Call;
 use crate::completion_request::CompletionRequest;
 use crate::routing::{self, Way};
 use crate::usage_event::Status;
-use crate::{Caller, LlmProxy, answer_headers};
+use crate::{COMPLETIONS, Caller, LlmProxy, answer_headers};
 
 const BODY_TIME: Duration = Duration::from_secs(30);
 /// How often a call is sent at most, whatever its routes.
@@ -35,13 +36,25 @@ pub(crate) async fn create(
     context: &Context,
 ) -> Result<platform::Response, Problem> {
     let (parts, body) = request.into_parts();
+    let mode = cache::mode(&parts.headers, rules.cache)?;
     let limits = Limits { bytes: proxy.config.max_body_bytes, time: BODY_TIME };
     let body = json_body::read(&parts.headers, body, limits, &*context.clock).await?;
     let mut completion = CompletionRequest::parse(body)?;
     let models = proxy.catalog.models(context).await?;
     models.rails(&rules, payer.member.tier).admit(&mut completion)?;
     let ways = routing::ways(&proxy.config, &models, &completion.model, context)?;
-    let call = Call::begin(proxy, payer, &completion, &ways, context).await?;
+    let place = match mode {
+        Some(mode) => proxy.cache.place(mode, payer.member.tenant(), COMPLETIONS, &completion, context).await,
+        None => None,
+    };
+    if let Some(entry) = find(place.as_ref(), context).await
+        && let Some(answer) = cache::answer(proxy, &payer, &completion, &entry, context).await
+    {
+        return answer;
+    }
+    let mut call = Call::begin(proxy, payer, &completion, &ways, context).await?;
+    call.cache = mode.map(|_| if place.is_some() { Use::Miss } else { Use::Off });
+    call.recording = place.and_then(|place| Recording::begin(place, completion.stream, context));
     let limits = proxy.config.timeouts;
     let question = Question { completion: &completion, trace: parts.extensions.get::<TraceContext>(), limits };
     let tries = Tries {
@@ -50,6 +63,10 @@ pub(crate) async fn create(
         deadline: context.clock.now().saturating_add(limits.tries()),
     };
     answer(proxy, &question, &ways, call, tries, context).await
+}
+
+async fn find(place: Option<&Place>, context: &Context) -> Option<Entry> {
+    place?.find(context).await
 }
 
 /// How often, and until when, a call may be tried.

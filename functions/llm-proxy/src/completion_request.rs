@@ -79,6 +79,16 @@ impl CompletionRequest {
         })
     }
 
+    /// The body as the caller sent it.
+    pub(crate) fn body(&self) -> &Bytes {
+        &self.body
+    }
+
+    /// To how many tokens each answer is held that the caller has not limited itself.
+    pub(crate) fn longest_answer(&self) -> Option<u64> {
+        self.output_limit.most
+    }
+
     /// Holds each answer to `most` tokens: 400 if the caller wants a longer one.
     pub(crate) fn limit_output(&mut self, most: u64) -> Result<(), Problem> {
         self.output_limit.hold_to(most)?;
@@ -187,10 +197,11 @@ fn span(text: &str, raw: &RawValue) -> Range<usize> {
 }
 
 /// The members of one object, in order, each named once.
-struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+pub(crate) struct Members<'a>(pub(crate) Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl<'a> Members<'a> {
-    fn parse(text: &'a str, pointer: &str) -> Result<Self, Problem> {
+    /// The members of the object `text`: 400 with the place of a fault under `pointer`.
+    pub(crate) fn parse(text: &'a str, pointer: &str) -> Result<Self, Problem> {
         let members: Self = serde_json::from_str(text).map_err(|error| unreadable(&error, pointer))?;
         let mut names = BTreeSet::new();
         match members.0.iter().find(|(name, _)| !names.insert(name)) {
@@ -202,7 +213,8 @@ impl<'a> Members<'a> {
         }
     }
 
-    fn get(&self, name: &str) -> Option<&'a RawValue> {
+    /// The value of a member.
+    pub(crate) fn get(&self, name: &str) -> Option<&'a RawValue> {
         self.0.iter().find(|(known, _)| known == name).map(|(_, value)| *value)
     }
 }

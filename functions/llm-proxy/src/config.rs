@@ -7,6 +7,7 @@ use platform::Configuration;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
+use crate::cache;
 use crate::providers::{OpenAi, Protocol, Provider, Together};
 
 /// What the proxy is told by its variables.
@@ -17,6 +18,7 @@ pub struct Config {
     pub(crate) timeouts: Timeouts,
     /// Failures in a row after which a route is left alone; 0 for never.
     pub(crate) breaker_failures: u32,
+    pub(crate) cache: cache::Limits,
 }
 
 /// How long a provider may take.
@@ -36,6 +38,10 @@ pub(crate) struct Timeouts {
 
 const DEFAULT_MAX_BODY_BYTES: u64 = 4 * 1024 * 1024;
 const BREAKER_FAILURES: u64 = 5;
+const CACHE_TTL_SECONDS: u64 = 3_600;
+const LONGEST_CACHE_TTL_SECONDS: u64 = 30 * 24 * 3_600;
+const CACHED_BYTES: u64 = 256 * 1024;
+const LARGEST_CACHED: u64 = 4 * 1024 * 1024;
 const LARGEST_BODY: u64 = 64 * 1024 * 1024;
 const LONGEST_TIMEOUT_MS: u64 = 3_600_000;
 
@@ -46,12 +52,14 @@ impl Config {
     /// `LLM_SIMULATOR_URL` (`LLM_SIMULATOR_API_KEY`); at least one. Limits: `LLM_MAX_BODY_BYTES`,
     /// `LLM_HEADERS_TIMEOUT_MS`, `LLM_FIRST_TOKEN_TIMEOUT_MS`, `LLM_IDLE_TIMEOUT_MS`, `LLM_STREAM_TIMEOUT_MS`,
     /// `LLM_ANSWER_TIMEOUT_MS`. `LLM_BREAKER_FAILURES` (5) failures in a row, and a route is left alone for a while; 0
-    /// for never.
+    /// for never. The cache of answers: `LLM_CACHE_TTL_SECONDS` (3600), `LLM_CACHE_MAX_BYTES` (262144) of an answer, 0 for
+    /// no cache.
     pub async fn read(configuration: &mut Configuration<'_>) -> Option<Self> {
         let providers = providers(configuration).await;
         let max_body_bytes = number(configuration, "LLM_MAX_BODY_BYTES", DEFAULT_MAX_BODY_BYTES, LARGEST_BODY).await;
         let timeouts = timeouts(configuration).await;
         let breaker_failures = whole_number(configuration, "LLM_BREAKER_FAILURES", BREAKER_FAILURES, 0..=1_000).await;
+        let cache = cache_limits(configuration).await;
         if providers.is_empty() {
             let rule = "or OPENAI_API_KEY, OLLAMA_URL, LLM_SIMULATOR_URL must be set";
             return configuration.fault("TOGETHER_API_KEY", rule);
@@ -61,6 +69,7 @@ impl Config {
             max_body_bytes: usize::try_from(max_body_bytes?).ok()?,
             timeouts: timeouts?,
             breaker_failures: u32::try_from(breaker_failures?).ok()?,
+            cache: cache?,
         })
     }
 
@@ -75,6 +84,12 @@ impl Timeouts {
     pub(crate) fn tries(&self) -> Duration {
         self.stream.max(self.answer)
     }
+}
+
+async fn cache_limits(read: &mut Configuration<'_>) -> Option<cache::Limits> {
+    let ttl = whole_number(read, "LLM_CACHE_TTL_SECONDS", CACHE_TTL_SECONDS, 60..=LONGEST_CACHE_TTL_SECONDS).await;
+    let largest = whole_number(read, "LLM_CACHE_MAX_BYTES", CACHED_BYTES, 0..=LARGEST_CACHED).await;
+    Some(cache::Limits { ttl: Duration::from_secs(ttl?), largest: usize::try_from(largest?).ok()? })
 }
 
 async fn providers(read: &mut Configuration<'_>) -> Vec<Provider> {

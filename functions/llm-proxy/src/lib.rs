@@ -5,15 +5,18 @@
 //!   up; every call leaves exactly one usage event, written after the answer.
 //! - `GET /v1/models`: the aliases.
 //! - `GET /v1/usage`: what was used.
+//! - `DELETE /v1/cache`: cached answers are worth nothing any more.
 //!
 //! One file per step, in the order of a call: `completion` reads the request (`completion_request`), sees whether the
-//! caller may ask it (`guard_rails`, `output_limit`), finds the ways to answer it (`catalog`, `routing`), begins a `call` by reserving what it could come to (`worst_case`), tries one way after
+//! caller may ask it (`guard_rails`, `output_limit`), finds the ways to answer it (`catalog`, `routing`)
+//! or an answer to the same question (`cache`), begins a `call` by reserving what it could come to (`worst_case`), tries one way after
 //! the other (`attempt`, `breakers`) in its provider's protocol (`providers`), and passes the answer on, in one piece or through a `relay` that frames (`sse`) and watches (`chunk`, `observation`) it. However it ends (`ending`,
 //! `refusal`), the call leaves its event (`usage_event`, `tokens`) to the `settlements`.
 
 mod answer_headers;
 mod attempt;
 mod breakers;
+mod cache;
 mod call;
 mod catalog;
 mod chunk;
@@ -55,6 +58,7 @@ use telemetry::RequestId;
 use token::{Authenticator, LlmRules, Sent};
 
 use crate::breakers::Breakers;
+use crate::cache::Cache;
 use crate::call::Payer;
 use crate::catalog::Catalog;
 use crate::settlements::Settlements;
@@ -67,6 +71,7 @@ pub struct LlmProxy {
     limits: limits::Config,
     availability: Availability,
     breakers: Breakers,
+    cache: Cache,
     supabase: Supabase,
     catalog: Arc<Catalog>,
     settlements: Arc<Settlements>,
@@ -77,7 +82,8 @@ pub struct LlmProxy {
 const COMPLETIONS: &str = "/v1/chat/completions";
 const MODELS: &str = "/v1/models";
 const USAGE: &str = "/v1/usage";
-const ROUTES: [&str; 3] = [COMPLETIONS, MODELS, USAGE];
+const CACHE: &str = "/v1/cache";
+const ROUTES: [&str; 4] = [COMPLETIONS, MODELS, USAGE, CACHE];
 
 /// What the proxy needs to know of a caller.
 struct Caller {
@@ -117,7 +123,8 @@ impl LlmProxy {
         let settlements = Settlements::new(supabase.clone(), settlements::LIMITS);
         let audit = audit::Recorder::new(supabase.clone());
         let (availability, breakers) = (Availability::default(), Breakers::new(config.breaker_failures));
-        Self { config, limits, availability, breakers, supabase, catalog, settlements, audit, authenticator }
+        let cache = Cache::new(supabase.clone(), config.cache);
+        Self { config, limits, availability, breakers, cache, supabase, catalog, settlements, audit, authenticator }
     }
 
     /// Answers a request to one of the routes above for an authenticated caller. The scopes are `llm` and, for the
@@ -131,7 +138,8 @@ impl LlmProxy {
             member: Member::from(&*caller.principal),
             request: request_id.unwrap_or_else(|| RequestId::new(context)),
         };
-        let user_token = if reads_usage { Some(caller.user_token(context).await?) } else { None };
+        let acts_as_user = reads_usage || request.uri().path() == CACHE;
+        let user_token = if acts_as_user { Some(caller.user_token(context).await?) } else { None };
         let rules = caller.principal.llm.clone();
         self.route(request, Caller { payer, rules, user_token }, context).await
     }
@@ -156,6 +164,11 @@ impl LlmProxy {
                 limits::describe(&limits, answer.headers_mut());
                 Ok(answer)
             }
+            CACHE if method == Method::DELETE => {
+                let token = caller.user_token.ok_or(kinds::INTERNAL)?;
+                cache::purge(self, caller.payer.member.tenant(), &token, context).await
+            }
+            CACHE => Err(Problem::method_not_allowed("DELETE")),
             COMPLETIONS => Err(Problem::method_not_allowed("POST")),
             MODELS | USAGE => Err(Problem::method_not_allowed("GET, HEAD")),
             _ => Err(kinds::NOT_FOUND.into()),

@@ -18,6 +18,8 @@ pub(crate) struct Observation {
     pub(crate) content_bytes: u64,
     /// When the first generated text arrived.
     pub(crate) first_token_at: Option<Timestamp>,
+    /// Whether the model has called a tool.
+    pub(crate) calls_tools: bool,
     begun: Choices,
     finished: Choices,
 }
@@ -47,6 +49,7 @@ impl Observation {
     fn see_choice(&mut self, choice: &Choice<'_>, now: Timestamp) {
         let index = choice.index.unwrap_or(0);
         self.begun.insert(index);
+        self.calls_tools |= choice.calls_tools();
         let bytes = choice.content_bytes();
         if bytes > 0 {
             self.content_bytes += bytes as u64;
@@ -56,6 +59,11 @@ impl Observation {
             self.finished.insert(index);
             self.finish_reason = Some(reason);
         }
+    }
+
+    /// Whether there is one choice, the first.
+    pub(crate) fn is_single(&self) -> bool {
+        self.begun == Choices(1)
     }
 
     /// Whether every choice that has begun has ended: the answer is complete even without `[DONE]`.

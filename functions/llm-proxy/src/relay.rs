@@ -322,6 +322,7 @@ fn judge(event: &[u8], call: &mut Call, hides_usage: bool, now: Timestamp) -> Ve
                 return Verdict::End(Ending::Reported(ErrorWords::of(error)));
             }
             call.seen.see(&chunk, now);
+            call.record(&data);
             if hides_usage && chunk.is_usage_only() { Verdict::Hide } else { Verdict::Pass }
         }
     }

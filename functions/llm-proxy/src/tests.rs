@@ -2,6 +2,7 @@
 
 mod accounts;
 mod budgets;
+mod cache;
 mod callers;
 mod catalog;
 mod failover;
@@ -45,6 +46,8 @@ struct Database {
     unreachable: bool,
     /// Rows that were written without the ledger.
     recorded: Vec<Value>,
+    /// Of everybody's cached answers.
+    generation: u64,
 }
 
 impl Scene {
@@ -72,6 +75,7 @@ impl Scene {
             failures: Vec::new(),
             unreachable: false,
             recorded: Vec::new(),
+            generation: 0,
         }));
         Self { host, proxy, database }
     }
@@ -170,6 +174,11 @@ impl Database {
                 json!({"recorded": 1})
             }
             "usage_summary" => json!({"data": [], "echo": arguments["payload"]}),
+            "llm_cache_generation" => json!({"generation": self.generation}),
+            "purge_llm_cache" => {
+                self.generation += 1;
+                json!({"generation": self.generation})
+            }
             "touch_keys" => json!({"touched": 1}),
             "authz_changes" => json!({"as_of": "2026-01-01T00:00:00Z", "changes": {}}),
             other => panic!("nobody calls {other}"),

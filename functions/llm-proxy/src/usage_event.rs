@@ -32,6 +32,8 @@ pub(crate) struct UsageEvent {
     /// Of a stream that had any text.
     pub(crate) time_to_first_token_ms: Option<u64>,
     pub(crate) attempts: u32,
+    /// Whether the answer came from the cache: nothing was paid for it.
+    pub(crate) cache_hit: bool,
     pub(crate) started_at: Timestamp,
 }
 

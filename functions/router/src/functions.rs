@@ -39,7 +39,9 @@ impl Function for Functions {
         match segments(&path).as_slice() {
             ["auth", ..] | [".well-known", "jwks.json"] => self.auth.answer(request, context).await,
             ["v1", "limits", ..] => self.limits.answer(request, context).await,
-            ["v1", "chat", "completions"] | ["v1", "models" | "usage"] => self.llm.answer(request, context).await,
+            ["v1", "chat", "completions"] | ["v1", "models" | "usage" | "cache"] => {
+                self.llm.answer(request, context).await
+            }
             _ => self.ops.answer(request, context).await,
         }
     }

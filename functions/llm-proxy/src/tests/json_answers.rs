@@ -60,7 +60,7 @@ fn its_usage_is_written_after_the_answer() {
             "alias": "default", "provider": "simulator", "model": "sim/large-0613", "stream": false,
             "status": "success", "http_status": 200, "finish_reason": "stop",
             "input_tokens": 10, "output_tokens": 2, "cached_input_tokens": 4, "usage_source": "provider",
-            "cost_nano_usd": 2_400, "latency_ms": 0, "time_to_first_token_ms": null, "attempts": 1,
+            "cost_nano_usd": 2_400, "latency_ms": 0, "time_to_first_token_ms": null, "attempts": 1, "cache_hit": false,
             "started_at": "2026-01-01T00:00:00Z",
         })
     );

@@ -4,6 +4,7 @@ mod access;
 mod audit;
 mod auth;
 mod bad_input;
+mod cache;
 mod chat;
 mod clients;
 mod credentials;
@@ -52,6 +53,7 @@ pub fn checks() -> Vec<(String, Check)> {
         ("audit", audit::CHECKS),
         ("auth", auth::CHECKS),
         ("bad_input", bad_input::CHECKS),
+        ("cache", cache::CHECKS),
         ("chat", chat::CHECKS),
         ("clients", clients::CHECKS),
         ("credentials", credentials::CHECKS),

@@ -12,6 +12,7 @@ mod identity;
 mod invitations;
 mod isolation;
 mod ledger;
+mod llm_cache;
 mod locks;
 mod matrix;
 mod migrating;
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
         invitations::TESTS,
         isolation::TESTS,
         ledger::TESTS,
+        llm_cache::TESTS,
         migrating::TESTS,
         locks::TESTS,
         models::TESTS,
