@@ -50,7 +50,7 @@ struct Changes {
     allowed_models: Option<Vec<String>>,
     allowed_endpoints: Option<Vec<String>>,
     #[serde(default, deserialize_with = "given")]
-    max_output_tokens: Option<Option<u64>>,
+    max_output_tokens: Option<Nullable<u64>>,
     cache: Option<CacheMode>,
 }
 
@@ -107,8 +107,8 @@ async fn create(mint: Option<&KeyMint>, user: &User, request: Request) -> Result
 
 async fn update(user: &User, key: Uuid, request: Request) -> Result<Response, Problem> {
     let changes: Changes = sign_in::read(request, user.context()).await?;
-    let changed: Value = user.call(UPDATE_KEY, &changes.payload(key)?, &[]).await?;
-    answer(StatusCode::OK, &changed)
+    let present: Value = user.call(UPDATE_KEY, &changes.payload(key)?, &[]).await?;
+    answer(StatusCode::OK, &present)
 }
 
 impl Changes {
@@ -119,12 +119,16 @@ impl Changes {
         }
         let none = Vec::new();
         let (models, endpoints) = (self.allowed_models.as_ref(), self.allowed_endpoints.as_ref());
-        check_rules(models.unwrap_or(&none), endpoints.unwrap_or(&none), self.max_output_tokens.flatten())?;
+        check_rules(
+            models.unwrap_or(&none),
+            endpoints.unwrap_or(&none),
+            self.max_output_tokens.and_then(|most| most.0),
+        )?;
         let members = [
             ("name", self.name.map(Value::from)),
             ("allowed_models", self.allowed_models.map(Value::from)),
             ("allowed_endpoints", self.allowed_endpoints.map(Value::from)),
-            ("max_output_tokens", self.max_output_tokens.map(Value::from)),
+            ("max_output_tokens", self.max_output_tokens.map(|most| most.0.into())),
             ("cache", self.cache.map(|mode| json!(mode))),
         ];
         let given = members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
@@ -138,8 +142,13 @@ impl Changes {
     }
 }
 
+/// A value, or null: not the same as a member that is left out.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(transparent)]
+pub struct Nullable<T>(pub Option<T>);
+
 /// A member that is there, be it null.
-fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+pub fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
 }
 

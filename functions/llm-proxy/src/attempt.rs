@@ -220,8 +220,7 @@ async fn whole(
 fn observe(call: &mut Call, bytes: &Bytes, context: &Context) -> bool {
     match Reading::of(bytes) {
         Reading::Chunk(answer) if answer.error().is_none() && answer.choices.is_some() => {
-            call.seen.see(&answer, context.clock.now());
-            call.record(bytes);
+            call.see(&answer, bytes, context.clock.now());
             true
         }
         _ => false,

@@ -11,8 +11,10 @@ use uuid::Uuid;
 
 use crate::LlmProxy;
 use crate::cache::{About, Recording, Use};
+use crate::chunk::Chunk;
 use crate::completion_request::CompletionRequest;
 use crate::observation::Observation;
+use crate::prompt_log::PromptLog;
 use crate::providers::Identity;
 use crate::routing::Way;
 use crate::tokens::{Price, Tokens, dollars};
@@ -24,6 +26,8 @@ use crate::worst_case;
 pub(crate) struct Payer {
     pub(crate) member: Member,
     pub(crate) request: RequestId,
+    /// Whether the organization keeps prompts and answers.
+    pub(crate) logs_prompts: bool,
 }
 
 /// A call under way. It is settled once; one that is dropped before was ended by the caller, who hung up.
@@ -41,6 +45,8 @@ pub(crate) struct Call {
     pub(crate) cache: Option<Use>,
     /// The answer, where it is to be kept.
     pub(crate) recording: Option<Recording>,
+    /// The log of prompt and answer, where the organization wants one.
+    prompt_log: Option<PromptLog>,
 }
 
 /// What is known of a call before it begins.
@@ -79,7 +85,7 @@ impl Call {
         };
         let most = worst_case::on_any(request, ways);
         let reserve = plan.reserve(proxy, most, worst_case::tokens(request, dearest.route), UsageSource::Reserved);
-        Self::reserved(proxy, plan, reserve, context).await
+        Self::reserved(proxy, plan, reserve, request, context).await
     }
 
     /// Begins a call that `provider` has answered before: it is one request, and nothing else.
@@ -98,18 +104,26 @@ impl Call {
             ..Plan::new(payer, request, context.clock.now(), context)
         };
         let reserve = plan.reserve(proxy, Amounts::ONE_REQUEST, about.tokens(), UsageSource::Provider);
-        let mut call = Self::reserved(proxy, plan, reserve, context).await?;
+        let mut call = Self::reserved(proxy, plan, reserve, request, context).await?;
         call.cache = Some(Use::Hit);
         call.seen.tokens = Some(about.tokens());
         call.seen.finish_reason = Some(about.finish_reason.clone());
         Ok(call)
     }
 
-    async fn reserved(proxy: &LlmProxy, plan: Plan, reserve: Reserve, context: &Context) -> Result<Self, Problem> {
+    async fn reserved(
+        proxy: &LlmProxy,
+        plan: Plan,
+        reserve: Reserve,
+        request: &CompletionRequest,
+        context: &Context,
+    ) -> Result<Self, Problem> {
         let account = plan.payer.member.account();
         let expect = |answered| proxy.settlements.expect(answered, account, reserve, context);
         let mut reservation = limits::reserve(&proxy.limits, &proxy.availability, context, expect).await?;
+        let log = plan.payer.logs_prompts.then(|| PromptLog::begin(request, &proxy.supabase, context));
         Ok(Self {
+            prompt_log: log,
             plan,
             clock: Arc::clone(&context.clock),
             standings: std::mem::take(&mut reservation.standings),
@@ -133,12 +147,19 @@ impl Call {
         if let Some(recording) = &mut self.recording {
             recording.restart();
         }
+        if let Some(log) = &mut self.prompt_log {
+            log.restart();
+        }
     }
 
-    /// The answer, or one chunk of it, goes to the caller.
-    pub(crate) fn record(&mut self, json: &[u8]) {
+    /// Takes note of the answer, or of one chunk of it: `json`, which reads as `chunk`, arrived at `now`.
+    pub(crate) fn see(&mut self, chunk: &Chunk<'_>, json: &[u8], now: Timestamp) {
+        self.seen.see(chunk, now);
         if let Some(recording) = &mut self.recording {
             recording.take(json);
+        }
+        if let Some(log) = &mut self.prompt_log {
+            log.take(chunk);
         }
     }
 
@@ -188,6 +209,9 @@ impl Call {
             recording.end(&self.seen, self.plan.provider, self.model(), tokens);
         }
         let actual = self.plan.actual(&event);
+        if let Some(prompt_log) = self.prompt_log.take() {
+            prompt_log.end(event.clone());
+        }
         reservation.end(Operation::Settle { id: event.id.to_string(), actual, record: event.to_json() });
     }
 

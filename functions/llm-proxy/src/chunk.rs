@@ -94,13 +94,23 @@ impl Choice<'_> {
         calls.is_some_and(|calls| !calls.is_empty())
     }
 
+    /// The generated text, piece by piece.
+    pub(crate) fn texts(&self) -> impl Iterator<Item = String> {
+        self.raw_texts().filter_map(text)
+    }
+
     /// Bytes of generated text, as they are written in JSON.
     pub(crate) fn content_bytes(&self) -> usize {
-        let Some(delta) = &self.delta else { return 0 };
-        let text = [delta.content, delta.reasoning_content.or(delta.reasoning), delta.refusal];
-        let calls = delta.tool_calls.iter().flatten().filter_map(|call| call.function.as_ref());
-        let called = calls.flat_map(|function| [function.name, function.arguments]);
-        text.into_iter().chain(called).flatten().map(text_bytes).sum()
+        self.raw_texts().map(text_bytes).sum()
+    }
+
+    fn raw_texts(&self) -> impl Iterator<Item = &RawValue> {
+        self.delta.iter().flat_map(|delta| {
+            let text = [delta.content, delta.reasoning_content.or(delta.reasoning), delta.refusal];
+            let calls = delta.tool_calls.iter().flatten().filter_map(|call| call.function.as_ref());
+            let called = calls.flat_map(|function| [function.name, function.arguments]);
+            text.into_iter().chain(called).flatten()
+        })
     }
 }
 

@@ -11,7 +11,8 @@
 //! caller may ask it (`guard_rails`, `output_limit`), finds the ways to answer it (`catalog`, `routing`)
 //! or an answer to the same question (`cache`), begins a `call` by reserving what it could come to (`worst_case`), tries one way after
 //! the other (`attempt`, `breakers`) in its provider's protocol (`providers`), and passes the answer on, in one piece or through a `relay` that frames (`sse`) and watches (`chunk`, `observation`) it. However it ends (`ending`,
-//! `refusal`), the call leaves its event (`usage_event`, `tokens`) to the `settlements`.
+//! `refusal`), the call leaves its event (`usage_event`, `tokens`) to the `settlements`, and to the `prompt_log` of organizations that
+//! keep one what was said.
 
 mod answer_headers;
 mod attempt;
@@ -30,6 +31,7 @@ mod measure;
 mod models;
 mod observation;
 mod output_limit;
+mod prompt_log;
 mod providers;
 mod refusal;
 mod relay;
@@ -137,6 +139,7 @@ impl LlmProxy {
         let payer = Payer {
             member: Member::from(&*caller.principal),
             request: request_id.unwrap_or_else(|| RequestId::new(context)),
+            logs_prompts: caller.principal.logs_prompts && caller.principal.org_id.is_some(),
         };
         let acts_as_user = reads_usage || request.uri().path() == CACHE;
         let user_token = if acts_as_user { Some(caller.user_token(context).await?) } else { None };

@@ -321,8 +321,7 @@ fn judge(event: &[u8], call: &mut Call, hides_usage: bool, now: Timestamp) -> Ve
             if let Some(error) = chunk.error() {
                 return Verdict::End(Ending::Reported(ErrorWords::of(error)));
             }
-            call.seen.see(&chunk, now);
-            call.record(&data);
+            call.see(&chunk, &data, now);
             if hides_usage && chunk.is_usage_only() { Verdict::Hide } else { Verdict::Pass }
         }
     }

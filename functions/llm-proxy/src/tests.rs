@@ -8,6 +8,7 @@ mod catalog;
 mod failover;
 mod guard_rails;
 mod json_answers;
+mod prompt_log;
 mod requests;
 mod resources;
 mod streams;
@@ -48,6 +49,8 @@ struct Database {
     recorded: Vec<Value>,
     /// Of everybody's cached answers.
     generation: u64,
+    /// Prompts that were logged.
+    logged: Vec<Value>,
 }
 
 impl Scene {
@@ -76,6 +79,7 @@ impl Scene {
             unreachable: false,
             recorded: Vec::new(),
             generation: 0,
+            logged: Vec::new(),
         }));
         Self { host, proxy, database }
     }
@@ -179,6 +183,10 @@ impl Database {
                 self.generation += 1;
                 json!({"generation": self.generation})
             }
+            "record_prompt_log" => {
+                self.logged.push(arguments["payload"].clone());
+                json!({"recorded": 1})
+            }
             "touch_keys" => json!({"touched": 1}),
             "authz_changes" => json!({"as_of": "2026-01-01T00:00:00Z", "changes": {}}),
             other => panic!("nobody calls {other}"),
@@ -201,7 +209,11 @@ fn models() -> Value {
 fn caller() -> Caller {
     let headers = http::HeaderMap::from_iter([(telemetry::X_REQUEST_ID, "request-1".parse().unwrap())]);
     let request = RequestId::accept(&headers, &Host::new().context());
-    let payer = Payer { member: Member { user: USER, org: None, key: None, tier: token::Tier::T1 }, request };
+    let payer = Payer {
+        member: Member { user: USER, org: None, key: None, tier: token::Tier::T1 },
+        request,
+        logs_prompts: false,
+    };
     Caller { payer, rules: LlmRules::default(), user_token: Some(SecretString::from("user.access.token")) }
 }
 

@@ -149,6 +149,11 @@ pub const LLM_CACHE_GENERATION: Rpc =
     Rpc { name: "llm_cache_generation", role: DatabaseRole::ServiceRole, idempotent: true };
 /// Makes the cached answers of the user's organization worthless.
 pub const PURGE_LLM_CACHE: Rpc = Rpc { name: "purge_llm_cache", role: DatabaseRole::Authenticated, idempotent: true };
+/// Keeps a redacted prompt and its answer. As the edge: nobody writes what others have said.
+pub const RECORD_PROMPT_LOG: Rpc = Rpc { name: "record_prompt_log", role: DatabaseRole::ServiceRole, idempotent: true };
+/// Ends the logs of prompts that have been kept for long enough. For a schedule.
+pub const EXPIRE_PROMPT_LOGS: Rpc =
+    Rpc { name: "expire_prompt_logs", role: DatabaseRole::ServiceRole, idempotent: true };
 
 /// All of them.
 pub const RPCS: &[Rpc] = &[
@@ -208,6 +213,8 @@ pub const RPCS: &[Rpc] = &[
     LIST_LIMITS,
     LLM_CACHE_GENERATION,
     PURGE_LLM_CACHE,
+    RECORD_PROMPT_LOG,
+    EXPIRE_PROMPT_LOGS,
 ];
 
 impl DatabaseRole {

@@ -75,6 +75,8 @@ struct Found {
     #[serde(default)]
     llm: LlmRules,
     #[serde(default)]
+    logs_prompts: bool,
+    #[serde(default)]
     authz_epoch: u64,
     pepper_version: u16,
 }
@@ -198,6 +200,7 @@ impl From<Found> for Known {
             tier: Tier::named(&found.tier),
             scopes: found.scopes.into_iter().filter(|scope| SCOPES.contains(&scope.as_str())).collect(),
             llm: found.llm,
+            logs_prompts: found.logs_prompts,
             session_id: None,
             email: None,
             is_anonymous: false,

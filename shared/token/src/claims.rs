@@ -90,6 +90,7 @@ impl Claims {
             tier: app_metadata.get("tier").and_then(Value::as_str).map(Tier::named).unwrap_or_default(),
             scopes: self.scopes()?,
             llm: llm_rules(app_metadata)?,
+            logs_prompts: flag(app_metadata, "logs_prompts")?,
             session_id: self.text("session_id")?.filter(|_| !exchanged).map(str::to_owned),
             email: self.text("email")?.filter(|address| !address.is_empty()).map(str::to_owned),
             is_anonymous: self.flag("is_anonymous")?,

@@ -143,8 +143,13 @@ fn membership(subject: &Principal) -> Value {
         "requires_aal2": subject.requires_aal2,
         "authz_epoch": subject.authz_epoch,
     });
-    if let Some(members) = membership.as_object_mut().filter(|_| !subject.llm.is_default()) {
-        members.insert("llm".into(), json!(subject.llm));
+    if let Some(members) = membership.as_object_mut() {
+        if !subject.llm.is_default() {
+            members.insert("llm".into(), json!(subject.llm));
+        }
+        if subject.logs_prompts {
+            members.insert("logs_prompts".into(), true.into());
+        }
     }
     membership
 }

@@ -62,6 +62,12 @@ impl Entry {
         Some(Self { about, answer: bytes.slice(end + 1..) })
     }
 
+    /// The answer, or each of its chunks.
+    pub(super) fn documents(&self) -> impl Iterator<Item = &[u8]> {
+        let is_whole = self.about.form == Form::Whole;
+        self.answer.split(move |byte| !is_whole && *byte == b'\n').filter(|document| !document.is_empty())
+    }
+
     /// As it is kept.
     pub(crate) fn write(&self) -> Option<Bytes> {
         let mut bytes = serde_json::to_vec(&self.about).ok()?;

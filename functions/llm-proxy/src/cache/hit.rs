@@ -10,6 +10,7 @@ use problem::Problem;
 use super::{Entry, Replay};
 use crate::attempt::{EVENT_STREAM, JSON, respond};
 use crate::call::{Call, Payer};
+use crate::chunk::Reading;
 use crate::completion_request::CompletionRequest;
 use crate::usage_event::Status;
 use crate::{LlmProxy, answer_headers};
@@ -26,7 +27,14 @@ pub(crate) async fn answer(
     let replay = if request.stream { Replay::Stream { with_usage: request.wants_usage } } else { Replay::Whole };
     let pieces = replay.pieces(entry)?;
     let call = Call::begin_hit(proxy, payer.clone(), request, provider, &entry.about, context).await;
-    Some(call.map(|call| replayed(call, request.stream, pieces)))
+    Some(call.map(|mut call| {
+        for document in entry.documents() {
+            if let Reading::Chunk(chunk) = Reading::of(document) {
+                call.see(&chunk, document, context.clock.now());
+            }
+        }
+        replayed(call, request.stream, pieces)
+    }))
 }
 
 fn replayed(mut call: Call, streamed: bool, pieces: Vec<Bytes>) -> platform::Response {

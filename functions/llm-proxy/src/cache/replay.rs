@@ -27,9 +27,9 @@ impl Replay {
     pub(crate) fn pieces(self, entry: &Entry) -> Option<Vec<Bytes>> {
         match (self, entry.about.form) {
             (Self::Whole, Form::Whole) => Some(vec![entry.answer.clone()]),
-            (Self::Whole, Form::Chunks) => Some(vec![gathered(&entry.answer)?]),
+            (Self::Whole, Form::Chunks) => Some(vec![gathered(entry.documents())?]),
             (Self::Stream { with_usage }, Form::Chunks) => {
-                let lines = lines(&entry.answer).filter(|line| with_usage || !is_usage_only(line));
+                let lines = entry.documents().filter(|line| with_usage || !is_usage_only(line));
                 Some(finished(lines.map(event).collect()))
             }
             (Self::Stream { with_usage }, Form::Whole) => {
@@ -39,10 +39,6 @@ impl Replay {
             }
         }
     }
-}
-
-fn lines(answer: &[u8]) -> impl Iterator<Item = &[u8]> {
-    answer.split(|byte| *byte == b'\n').filter(|line| !line.is_empty())
 }
 
 fn event(json: &[u8]) -> Bytes {
@@ -61,10 +57,10 @@ fn is_usage_only(line: &[u8]) -> bool {
 }
 
 /// Chunks as one answer.
-fn gathered(answer: &[u8]) -> Option<Bytes> {
+fn gathered<'a>(chunks: impl Iterator<Item = &'a [u8]>) -> Option<Bytes> {
     let (mut whole, mut choice, mut message) = (Object::new(), Object::new(), Object::new());
-    for line in lines(answer) {
-        for (name, value) in serde_json::from_slice::<Object>(line).ok()? {
+    for chunk in chunks {
+        for (name, value) in serde_json::from_slice::<Object>(chunk).ok()? {
             match (name.as_str(), value) {
                 ("choices", Value::Array(choices)) => {
                     for part in choices {
@@ -234,7 +230,7 @@ mod tests {
         assert_eq!((&chunks[1]["choices"][0]["finish_reason"], &chunks[1]["usage"]), (&json!("stop"), &Value::Null));
         assert_eq!((&chunks[2]["choices"], &chunks[2]["usage"]["total_tokens"]), (&json!([]), &json!(5)));
         let text: String = chunks.iter().map(|chunk| format!("{chunk}\n")).collect();
-        let again: Value = serde_json::from_slice(&gathered(text.as_bytes()).unwrap()).unwrap();
+        let again: Value = serde_json::from_slice(&gathered(text.lines().map(str::as_bytes)).unwrap()).unwrap();
         assert_eq!(again, serde_json::from_str::<Value>(WHOLE).unwrap());
         let plain = values(&replayed(Replay::Stream { with_usage: false }, &kept));
         assert!(plain.len() == 2 && plain.iter().all(|chunk| chunk.get("usage").is_none()));

@@ -18,6 +18,7 @@ mod limit_settings;
 mod limits;
 pub mod logs;
 mod orgs;
+mod prompt_logs;
 mod second_factor;
 mod sessions;
 mod stream;
@@ -66,6 +67,7 @@ pub fn checks() -> Vec<(String, Check)> {
         ("limit_settings", limit_settings::CHECKS),
         ("limits", limits::CHECKS),
         ("orgs", orgs::CHECKS),
+        ("prompt_logs", prompt_logs::CHECKS),
         ("second_factor", second_factor::CHECKS),
         ("sessions", sessions::CHECKS),
         ("stream", stream::CHECKS),

@@ -45,6 +45,7 @@ fn acts(cluster: &Cluster) {
         "key_id": key["id"], "user_id": cluster.developer, "org_id": cluster.org, "roles": ["developer"], "tier": "T1",
         "scopes": ["llm", "usage:read"], "allowed_cidrs": ["192.0.2.0/24", "2001:db8::/32"],
         "llm": { "allowed_models": [], "allowed_endpoints": [], "max_output_tokens": null, "cache": "off" },
+        "logs_prompts": false,
         "expires_at": "2999-01-01T00:00:00+00:00", "pepper_version": 1,
         "authz_epoch": epoch(cluster, cluster.developer),
     });

@@ -18,6 +18,7 @@ mod matrix;
 mod migrating;
 mod models;
 mod organizations;
+mod prompt_logs;
 mod rate_limits;
 mod roles;
 mod second_factor;
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
         locks::TESTS,
         models::TESTS,
         organizations::TESTS,
+        prompt_logs::TESTS,
         rate_limits::TESTS,
         roles::TESTS,
         second_factor::TESTS,

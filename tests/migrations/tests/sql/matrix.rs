@@ -125,6 +125,14 @@ pub const MATRIX: &[Row] = &[
         outcomes: "xxxx xxxx xxxx xxxx xxxx xxxx yyyy",
     },
     Row {
+        table: "llm_prompt_logs",
+        find: "org_id = ':org'",
+        insert: "(id, org_id, alias, status, prompt, answer, is_truncated) \
+                 values (gen_random_uuid(), ':org', 'a', 'success', '[]', '', false)",
+        update: "answer = ''",
+        outcomes: "yxxx yxxx 0xxx 0xxx 0xxx xxxx yyyy",
+    },
+    Row {
         table: "llm_usage",
         find: "user_id = ':owner'",
         insert: "(id, request_id, user_id, org_id, alias, stream, status, input_tokens, output_tokens, \

@@ -307,6 +307,7 @@ as $$
         'max_output_tokens', key.max_output_tokens,
         'cache', key.cache
       ),
+      'logs_prompts', organization.prompt_log_days is not null,
       'expires_at', key.expires_at,
       'pepper_version', key.pepper_version,
       'authz_epoch', coalesce(account.authz_epoch, 0)
@@ -328,8 +329,8 @@ as $$
 $$;
 comment on function api.authenticate_key(jsonb) is
   '{digests: [{digest, pepper_version}]}, one key under at most three peppers, or one of these -> {key_id, user_id, org_id, roles, '
-  'tier, scopes, allowed_cidrs, llm: {allowed_models, allowed_endpoints, max_output_tokens, cache}, expires_at, '
-  'pepper_version, authz_epoch}: for whom a key acts, and what it may ask of a language model; {} if it is unknown, '
+  'tier, scopes, allowed_cidrs, llm: {allowed_models, allowed_endpoints, max_output_tokens, cache}, '
+  'logs_prompts, expires_at, pepper_version, authz_epoch}: for whom a key acts, and what it may ask of a language model; {} if it is unknown, '
   'revoked or expired, or its user is banned or has left the organization. Writes nothing; that the key was used is '
   'for touch_keys. PT422.';
 
