@@ -57,19 +57,21 @@ fn not_allowed(model: &str, whose: &str) -> Problem {
 mod tests {
     use super::*;
 
-    fn most(key: Option<u64>, tier: Option<Option<u64>>) -> Option<u64> {
-        let rules = |max_output_tokens| LlmRules { max_output_tokens, ..LlmRules::default() };
-        let (key, tier) = (rules(key), tier.map(rules));
-        GuardRails { key: &key, tier: tier.as_ref() }.max_output_tokens()
+    fn most(key: Option<u64>, tier: Option<&LlmRules>) -> Option<u64> {
+        GuardRails { key: &rules(key), tier }.max_output_tokens()
+    }
+
+    fn rules(max_output_tokens: Option<u64>) -> LlmRules {
+        LlmRules { max_output_tokens, ..LlmRules::default() }
     }
 
     #[test]
     fn the_shorter_of_two_answers_counts() {
         assert_eq!(most(None, None), None);
         assert_eq!(most(Some(5), None), Some(5));
-        assert_eq!(most(None, Some(Some(7))), Some(7));
-        assert_eq!(most(Some(5), Some(Some(7))), Some(5));
-        assert_eq!(most(Some(9), Some(Some(7))), Some(7));
-        assert_eq!(most(Some(9), Some(None)), Some(9));
+        assert_eq!(most(None, Some(&rules(Some(7)))), Some(7));
+        assert_eq!(most(Some(5), Some(&rules(Some(7)))), Some(5));
+        assert_eq!(most(Some(9), Some(&rules(Some(7)))), Some(7));
+        assert_eq!(most(Some(9), Some(&rules(None))), Some(9));
     }
 }

@@ -197,10 +197,11 @@ mod tests {
     /// Whole numbers that were written as doubles are read as integers.
     fn as_doubles(value: &Value) -> Value {
         match value {
-            Value::Number(number) if number.is_f64() => {
-                let value = number.as_f64().unwrap();
-                if value.fract() == 0.0 { json!(value as i64) } else { json!(value) } // exact: an i32
-            }
+            Value::Number(number) => match number.to_string().strip_suffix(".0") {
+                Some("-0") => json!(0),
+                Some(whole) => json!(whole.parse::<i64>().unwrap()),
+                None => value.clone(),
+            },
             Value::Array(items) => items.iter().map(as_doubles).collect(),
             Value::Object(members) => members.iter().map(|(name, value)| (name.clone(), as_doubles(value))).collect(),
             other => other.clone(),

@@ -229,7 +229,7 @@ mod tests {
         assert_eq!(chunks[0]["choices"][0]["delta"]["content"], "Hello you");
         assert_eq!((&chunks[1]["choices"][0]["finish_reason"], &chunks[1]["usage"]), (&json!("stop"), &Value::Null));
         assert_eq!((&chunks[2]["choices"], &chunks[2]["usage"]["total_tokens"]), (&json!([]), &json!(5)));
-        let text: String = chunks.iter().map(|chunk| format!("{chunk}\n")).collect();
+        let text = chunks.iter().map(Value::to_string).collect::<Vec<_>>().join("\n");
         let again: Value = serde_json::from_slice(&gathered(text.lines().map(str::as_bytes)).unwrap()).unwrap();
         assert_eq!(again, serde_json::from_str::<Value>(WHOLE).unwrap());
         let plain = values(&replayed(Replay::Stream { with_usage: false }, &kept));

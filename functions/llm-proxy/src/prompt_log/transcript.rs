@@ -72,11 +72,8 @@ fn text_of(message: &Value) -> String {
     }
     for call in message.get("tool_calls").and_then(Value::as_array).into_iter().flatten() {
         let function = |member| call.get("function")?.get(member)?.as_str();
-        text.push_str(&format!(
-            "\n{}({})",
-            function("name").unwrap_or_default(),
-            function("arguments").unwrap_or_default()
-        ));
+        let (name, arguments) = (function("name").unwrap_or_default(), function("arguments").unwrap_or_default());
+        text.extend(["\n", name, "(", arguments, ")"]);
     }
     text
 }
@@ -87,7 +84,7 @@ fn add_part(part: &Value, text: &mut String) {
         _ => {
             let kind = part.get("type").and_then(Value::as_str).unwrap_or("part");
             let kind: String = kind.chars().take(LONGEST_ROLE).collect();
-            text.push_str(&format!("[{kind}]"));
+            text.extend(["[", &kind, "]"]);
         }
     }
 }
@@ -100,7 +97,7 @@ mod tests {
 
     const KEY: &str = "sk-Ab3dEf6hIj9lMn2pQr5tUv8xYz1B";
 
-    fn texts(messages: Value, room: usize) -> (Vec<String>, bool) {
+    fn texts(messages: &Value, room: usize) -> (Vec<String>, bool) {
         let (kept, is_cut) = super::messages(json!({"model": "m", "messages": messages}).to_string().as_bytes(), room);
         (kept.into_iter().map(|message| format!("{}: {}", message.role, message.text)).collect(), is_cut)
     }
@@ -111,7 +108,7 @@ mod tests {
         let parts =
             json!([{"type": "text", "text": format!("use {head}")}, {"type": "text", "text": format!("{tail} now")}]);
         assert_eq!(
-            texts(json!([{"role": "user", "content": parts}]), 100),
+            texts(&json!([{"role": "user", "content": parts}]), 100),
             (vec!["user: use [key] now".into()], false)
         );
         let body = format!(r#"{{"messages":[{{"role":"user","content":"\u0073{}"}}]}}"#, &KEY[1..]);
@@ -126,14 +123,14 @@ mod tests {
             {"role": "tool", "content": "done"},
         ]);
         let expected = ["user: [image_url]?", "assistant: \nsend({\"key\":\"[key]\"})", "tool: done"];
-        assert_eq!(texts(asked, 1_000), (expected.map(str::to_owned).to_vec(), false));
+        assert_eq!(texts(&asked, 1_000), (expected.map(str::to_owned).to_vec(), false));
     }
 
     #[test]
     fn no_more_is_kept_than_there_is_room_and_no_half_of_a_secret() {
         let asked = json!([{"role": "user", "content": format!("1234 {KEY}")}, {"role": "user", "content": "more"}]);
         for room in 0..40 {
-            let (kept, is_cut) = texts(asked.clone(), room);
+            let (kept, is_cut) = texts(&asked, room);
             let text: usize = kept.iter().map(|text| text.len() - "user: ".len()).sum();
             assert!(text <= room && !kept.concat().contains("sk-"), "{room}: {kept:?}");
             assert_eq!(is_cut, room < "1234 [key]more".len(), "{room}");
@@ -145,6 +142,6 @@ mod tests {
     #[test]
     fn what_is_no_chat_is_not_told() {
         assert_eq!(super::messages(b"{", 10), (Vec::new(), true));
-        assert_eq!(texts(json!([1, null, {"role": 7}]), 10).0, [": ", ": ", ": "]);
+        assert_eq!(texts(&json!([1, null, {"role": 7}]), 10).0, [": ", ": ", ": "]);
     }
 }

@@ -89,10 +89,10 @@ fn a_log_is_bounded_and_says_what_is_missing() {
     let answer = format!(r#"{{"choices":[{{"message":{{"content":"{long}"}}}}]}}"#);
     scene.provider(move || Ok(response(200, "application/json", answer.clone())));
     ask(&scene, &format!(r#"{{"model":"default","messages":[{{"role":"user","content":"{long}"}}]}}"#)).unwrap();
-    let log = log(&scene);
-    assert_eq!(log["answer"].as_str().unwrap().len(), 64 * 1024);
-    assert_eq!(log["prompt"][0]["text"].as_str().unwrap().len(), 64 * 1024);
-    assert_eq!(log["is_truncated"], true);
+    let kept = log(&scene);
+    assert_eq!(kept["answer"].as_str().unwrap().len(), 64 * 1024);
+    assert_eq!(kept["prompt"][0]["text"].as_str().unwrap().len(), 64 * 1024);
+    assert_eq!(kept["is_truncated"], true);
 }
 
 #[test]

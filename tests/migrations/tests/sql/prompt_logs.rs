@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::Test;
-use crate::cluster::{As, Cluster, become_, code, new_id};
+use crate::cluster::{As, Cluster, become_, code, new_digest, new_id};
 
 pub const TESTS: &[Test] = &[
     ("owners_alone_say_whether_prompts_are_logged_and_it_is_audited", setting),
@@ -35,8 +35,7 @@ fn count(cluster: &Cluster, org: Uuid) -> i64 {
 
 fn setting(cluster: &Cluster) {
     let org = cluster.organization("prompt-setting");
-    let admin = cluster.user("prompt-setting-admin");
-    cluster.join(org.id, admin, "admin");
+    let admin = org.admin;
     assert_eq!(code(&set(cluster, admin, org.id, &json!(7)).unwrap_err()), "PT403");
     assert_eq!(code(&set(cluster, org.developer, org.id, &json!(7)).unwrap_err()), "PT403");
     assert_eq!(set(cluster, org.owner, org.id, &json!(7)).unwrap()["prompt_log_days"], 7);
@@ -72,6 +71,7 @@ fn recording(cluster: &Cluster) {
 
 fn told(cluster: &Cluster) {
     let org = cluster.organization("prompt-told");
+    cluster.call(As::User(org.developer), "switch_organization", &json!({ "org_id": org.id })).unwrap();
     let claims = || {
         let call = "select public.custom_access_token_hook($1)";
         let event = json!({ "user_id": org.developer, "claims": { "app_metadata": { "logs_prompts": true } } });
@@ -81,6 +81,13 @@ fn told(cluster: &Cluster) {
     assert_eq!(claims(), Value::Null, "a word in the account changes nothing");
     set(cluster, org.owner, org.id, &json!(30)).unwrap();
     assert_eq!(claims(), json!(true));
+    let digest = new_digest();
+    let key = json!({
+        "org_id": org.id, "name": "k", "digest": digest, "pepper_version": 1, "prefix": "qlp_test_ab", "scopes": ["llm"],
+    });
+    cluster.call(As::User(org.developer), "create_key", &key).unwrap();
+    let asked = json!({ "digest": digest, "pepper_version": 1 });
+    assert_eq!(cluster.call(As::Service, "authenticate_key", &asked).unwrap()["logs_prompts"], true);
 }
 
 fn expiry(cluster: &Cluster) {
