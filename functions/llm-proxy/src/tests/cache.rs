@@ -296,3 +296,32 @@ fn a_hit_counts_as_a_request_and_as_nothing_else() {
     });
     assert_eq!(hits.skip(1).collect::<Vec<_>>(), [quota::account::Amounts::ONE_REQUEST; 2]);
 }
+
+/// The provider breaks off after a role at its first try, and answers at the second.
+fn broken_once(scene: &Scene) {
+    let database = Arc::clone(&scene.database);
+    let tries = std::sync::atomic::AtomicU32::new(0);
+    let (head, _) = EVENTS.split_once("data: [DONE]").unwrap();
+    let role =
+        "data: {\"id\":\"lost\",\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\"}}]}\n\n";
+    scene.host.http.handle(move |request| {
+        let answer = if request.uri().host() == Some("project.test") {
+            database.lock().unwrap().answer(request)
+        } else if tries.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 0 {
+            Ok(response(200, "text/event-stream", role))
+        } else {
+            Ok(response(200, "text/event-stream", format!("{head}data: [DONE]\n\n")))
+        };
+        async move { answer }
+    });
+}
+
+#[test]
+fn of_a_try_that_failed_nothing_is_kept() {
+    let scene = Scene::new();
+    broken_once(&scene);
+    let (_, first) = ask(&scene, &streamed(ASK), "read-write");
+    assert_eq!(scene.sent_count(), 2);
+    assert_eq!(ask(&scene, &streamed(ASK), "read"), ("hit".into(), first.clone()));
+    assert!(!first.contains("lost"));
+}

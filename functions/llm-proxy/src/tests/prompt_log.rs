@@ -108,3 +108,21 @@ fn a_database_that_is_away_changes_nothing_of_the_answer() {
     assert!(scene.calls_to("record_prompt_log") > 0);
     assert_eq!(scene.events().len(), 2);
 }
+
+#[test]
+fn an_answer_from_the_cache_is_logged_like_any_other() {
+    let scene = Scene::new();
+    scene.provider_json(
+        r#"{"choices":[{"index":0,"message":{"content":"hi jane@example.com"},"finish_reason":"stop"}]}"#,
+    );
+    for _ in 0..2 {
+        let mut request = post(r#"{"model":"default","messages":[{"role":"user","content":"?"}],"temperature":0}"#);
+        request.headers_mut().insert("x-qlp-cache", "read-write".parse().unwrap());
+        scene.run(scene.proxy.route(request, logging(), &scene.host.context())).unwrap();
+        scene.run(scene.host.background.run_all());
+    }
+    assert_eq!(scene.sent_count(), 1);
+    let logged = scene.database.lock().unwrap().logged.clone();
+    assert_eq!(logged.iter().map(|log| log["answer"].as_str().unwrap()).collect::<Vec<_>>(), ["hi [e-mail]"; 2]);
+    assert_ne!(logged[0]["id"], logged[1]["id"]);
+}
