@@ -33,6 +33,13 @@ fn used(client: &Client, body: &Value, mode: &str) -> String {
     ask(client, body, mode).header("x-qlp-cache").to_owned()
 }
 
+/// Asks for the first time. On a busy machine the edge may do without the cache, and says so.
+fn ask_first(client: &Client, body: &Value) -> Answer {
+    wait_until("the cache is asked", || {
+        Some(ask(client, body, "read-write")).filter(|answer| answer.header("x-qlp-cache") == "miss")
+    })
+}
+
 /// Asks until the answer, which is kept in the background, has been found.
 fn until_hit(client: &Client, body: &Value) -> Answer {
     wait_until("the answer is kept", || {
@@ -49,8 +56,8 @@ fn asked_count(rig: &Rig, body: &Value) -> usize {
 fn the_same_question_is_answered_from_the_cache_and_leaves_a_row_without_a_cost(rig: &Rig) {
     let user = person(rig).client;
     let body = question(false, &json!({"usage": {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}}));
-    let first = ask(&user, &body, "read-write");
-    assert_eq!((first.header("x-qlp-cache"), first.header("x-qlp-attempts")), ("miss", "1"));
+    let first = ask_first(&user, &body);
+    assert_eq!(first.header("x-qlp-attempts"), "1");
     until_hit(&user, &body);
     let asked = asked_count(rig, &body);
     let id = marker("hit");
@@ -82,7 +89,7 @@ fn a_streamed_answer_serves_whole_and_the_other_way_round(rig: &Rig) {
         chunks.filter_map(|chunk| chunk["choices"][0]["delta"]["content"].as_str().map(str::to_owned)).collect()
     };
     let mut body = question(true, &json!({"tokens": 12}));
-    let streamed = ask(&user, &body, "read-write");
+    let streamed = ask_first(&user, &body);
     let replayed = until_hit(&user, &body);
     assert_eq!(replayed.text(), streamed.text(), "event for event");
     assert_eq!(replayed.header("content-type"), "text/event-stream");
@@ -92,7 +99,7 @@ fn a_streamed_answer_serves_whole_and_the_other_way_round(rig: &Rig) {
     assert_eq!(whole.json()["choices"][0]["message"]["content"], json!(text(&streamed)));
 
     let mut body = question(false, &json!({"tokens": 12}));
-    let whole = ask(&user, &body, "read-write");
+    let whole = ask_first(&user, &body);
     until_hit(&user, &body);
     body["stream"] = json!(true);
     body["stream_options"] = json!({"include_usage": true});
@@ -105,7 +112,7 @@ fn a_streamed_answer_serves_whole_and_the_other_way_round(rig: &Rig) {
 fn another_user_s_answer_is_never_found(rig: &Rig) {
     let (one, other) = (person(rig).client, person(rig).client);
     let body = question(false, &json!({}));
-    ask(&one, &body, "read-write");
+    ask_first(&one, &body);
     until_hit(&one, &body);
     assert_eq!(used(&other, &body, "read"), "miss");
 }
@@ -139,7 +146,7 @@ fn an_answer_that_was_cut_is_not_kept(rig: &Rig) {
     let body = question(false, &json!({"finish_reason": "length"}));
     assert_eq!(used(&user, &body, "read-write"), "miss");
     let kept = question(false, &json!({}));
-    ask(&user, &kept, "read-write");
+    ask_first(&user, &kept);
     until_hit(&user, &kept);
     assert_eq!(used(&user, &body, "read"), "miss");
 }
@@ -153,7 +160,7 @@ fn a_purge_begins_anew_and_is_for_those_who_run_the_organization(rig: &Rig) {
     }
     let (owner, viewer) = (owner.refreshed(rig).client, viewer.refreshed(rig).client);
     let body = question(false, &json!({}));
-    ask(&owner, &body, "read-write");
+    ask_first(&owner, &body);
     until_hit(&viewer, &body);
     delete(&viewer, "/v1/cache").expect(403);
     assert_eq!(used(&viewer, &body, "read"), "hit");
