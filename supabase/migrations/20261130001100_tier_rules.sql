@@ -35,17 +35,27 @@ as $$
       'created', extract(epoch from models.created_at)::bigint,
       'owned_by', owned_by,
       'routes', jsonb_agg(jsonb_build_object(
-        'provider', provider,
-        'model', model,
+        'provider', route.provider,
+        'model', route.model,
         'priority', coalesce(priority, position),
         'weight', weight,
         'input_nano_usd', input_nano_usd,
         'output_nano_usd', output_nano_usd,
         'cached_input_nano_usd', cached_input_nano_usd,
-        'max_output_tokens', max_output_tokens
+        'max_input_tokens', price.max_input_tokens,
+        'max_output_tokens', coalesce(route.max_output_tokens, price.max_output_tokens),
+        'rates', case when is_priced then null else price.rates end,
+        'price_version', case when is_priced then 'route' else price.version end
       ) order by position)
     ) as model
-    from public.models join public.model_routes using (alias)
+    from public.models
+    join public.model_routes route using (alias)
+    left join public.model_prices price
+      on price.provider = route.provider and price.model = coalesce(route.priced_as, route.model)
+    cross join lateral (select input_nano_usd is not null and output_nano_usd is not null as is_priced) own
     group by alias
   ) listed
 $$;
+comment on function api.list_models(jsonb) is
+  'Every alias that has a route, with its routes in order and their prices: the route''s own (version `route`), or the '
+  'rates of model_prices with their version, or none. And the rules of tiers, for those that have any.';

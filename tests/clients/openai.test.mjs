@@ -116,3 +116,65 @@ test("models are listed", async () => {
   for await (const model of through.models.list()) ids.push(model.id);
   assert.ok(ids.includes("default"));
 });
+
+for (const input of ["a text", ["a text", "another"], [11, 22, 33], [[11], [22, 33]]]) {
+  test(`embeddings of ${JSON.stringify(input)} are the same as direct`, async () => {
+    const create = (client, more) => client.embeddings.create({ model: "sim-1", input, ...more });
+    for (const more of [{}, { encoding_format: "float" }, { encoding_format: "base64", dimensions: 8 }]) {
+      const vectors = await create(through, more);
+      assert.deepEqual(vectors, await create(direct, more));
+      assert.equal(vectors.data.length, Array.isArray(input) && typeof input[0] !== "number" ? input.length : 1);
+    }
+  });
+}
+
+const question = (behaviour = {}, more = {}) => {
+  const { messages, ...rest } = request(behaviour, more);
+  return { ...rest, input: messages[0].content };
+};
+const timelessResponse = ({ id, created_at, ...rest }) => rest;
+
+test("a response is the same as direct", async () => {
+  const create = (client) => client.responses.create(question({ tokens: 12 }));
+  const response = await create(through);
+  assert.deepEqual(timelessResponse(response), timelessResponse(await create(direct)));
+  assert.ok(response.output_text.length > 0);
+});
+
+test("a streamed response is the same as direct", async () => {
+  const events = async (client) => {
+    const events = [];
+    for await (const event of await client.responses.create(question({ tokens: 12 }, { stream: true }))) {
+      events.push(event.response ? { ...event, response: timelessResponse(event.response) } : event);
+    }
+    return events;
+  };
+  const seen = await events(through);
+  assert.deepEqual(seen, await events(direct));
+  assert.equal(seen.at(-1).response.usage.output_tokens, 12);
+});
+
+test("calls of functions accumulate in a response", async () => {
+  const tools = ["weather", "time"].map((name) => ({ type: "function", name, parameters: { type: "object", properties: {} }, strict: true }));
+  const response = await through.responses.stream(question({ tool_calls: 2 }, { tools })).finalResponse();
+  assert.deepEqual(response.output.map((item) => item.name), ["weather", "time"]);
+});
+
+test("a cut response raises and is never a short one", async () => {
+  const stream = await through.responses.create(question({ tokens: 20, cut_after: 9 }, { stream: true }));
+  await assert.rejects(async () => {
+    for await (const _ of stream);
+  }, (error) => error instanceof OpenAI.APIError && error.code === "upstream_failed");
+});
+
+test("a response that is refused has its class and code, as direct", async () => {
+  const create = (client) => client.responses.create(question({ status: 429, code: "rate_limit_exceeded" }));
+  for (const client of [through, direct]) {
+    await assert.rejects(create(client), (error) => error instanceof OpenAI.RateLimitError && error.code === "rate_limit_exceeded");
+  }
+});
+
+test("one model is retrieved", async () => {
+  assert.equal((await through.models.retrieve("sim-1")).id, "sim-1");
+  await assert.rejects(through.models.retrieve("no such/model"), OpenAI.NotFoundError);
+});

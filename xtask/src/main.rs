@@ -7,6 +7,7 @@ mod audit;
 mod bench;
 mod check;
 mod demo;
+mod prices;
 mod progress;
 mod test;
 mod tool;
@@ -46,6 +47,8 @@ enum Command {
     Audit(audit::Arguments),
     /// Measure CPU per request, added latency, memory and size, beside a direct run.
     Bench(bench::Arguments),
+    /// Generate the price table from its sources, which are fetched and pinned.
+    Prices,
     /// Format, lints for each target, docs, dependency policy.
     Check,
     /// Build what ships: the Worker's modules into `dist/`, and the Spin components where `spin.toml` looks for them.
@@ -60,6 +63,7 @@ fn main() -> ExitCode {
         Command::Test(arguments) => test::run(&arguments),
         Command::Audit(arguments) => audit::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Prices => prices::run(),
         Command::Check => check::run(),
         Command::Wasm => wasm::run(),
     };

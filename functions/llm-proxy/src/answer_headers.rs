@@ -7,6 +7,8 @@ use crate::cache::X_QLP_CACHE;
 use crate::call::Call;
 
 const UPSTREAM_REQUEST_ID: HeaderName = HeaderName::from_static("x-upstream-request-id");
+/// Where OpenAI, Anthropic and Amazon have it.
+const REQUEST_IDS: [&str; 3] = ["x-request-id", "request-id", "x-amzn-requestid"];
 const KEPT: [&str; 4] = ["openai-processing-ms", "retry-after", "retry-after-ms", "x-should-retry"];
 
 /// Copies what clients of OpenAI read. The provider's request id gets another name: `x-request-id` is ours. Its
@@ -17,7 +19,7 @@ pub(crate) fn copy(from: &HeaderMap, to: &mut HeaderMap) {
             to.insert(name, value.clone());
         }
     }
-    if let Some(id) = from.get("x-request-id") {
+    if let Some(id) = REQUEST_IDS.iter().find_map(|name| from.get(*name)) {
         to.insert(UPSTREAM_REQUEST_ID, id.clone());
     }
 }

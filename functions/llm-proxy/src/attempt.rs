@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::header::{ACCEPT, ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{HeaderMap, Response, StatusCode};
 use platform::{Body, Context, Request, SendError, timeout};
@@ -12,10 +11,9 @@ use telemetry::{TRACEPARENT, TraceContext, X_REQUEST_ID};
 
 use crate::breakers::Fault;
 use crate::call::Call;
-use crate::chunk::Reading;
-use crate::completion_request::CompletionRequest;
 use crate::config::Timeouts;
-use crate::providers::{Protocol, Provider};
+use crate::model_request::ModelRequest;
+use crate::providers::Protocol;
 use crate::relay::Relay;
 use crate::routing::Way;
 use crate::usage_event::Status;
@@ -29,7 +27,9 @@ const ERROR_BODY_TIME: Duration = Duration::from_secs(5);
 
 /// What is asked, on whatever route.
 pub(crate) struct Question<'a> {
-    pub(crate) completion: &'a CompletionRequest,
+    pub(crate) request: &'a ModelRequest,
+    /// The caller's headers that go on to the provider.
+    pub(crate) headers: HeaderMap,
     pub(crate) trace: Option<&'a TraceContext>,
     pub(crate) limits: Timeouts,
 }
@@ -73,12 +73,13 @@ pub(crate) async fn run(
     call: Call,
     context: &Context,
 ) -> Result<platform::Response, Box<(Call, Failure)>> {
-    let (completion, limits) = (question.completion, question.limits);
+    let (request, limits) = (question.request, question.limits);
     let outbound = match outbound(question, way, &call, context) {
         Ok(outbound) => outbound,
-        Err(problem) => return failed(call, Failure::route(Status::UpstreamError, Next::Route, problem)),
+        // What this provider cannot be asked says nothing about the provider.
+        Err(problem) => return failed(call, Failure { next: Next::Route, ..Failure::unsent(problem) }),
     };
-    let head_limit = if completion.stream { limits.headers } else { limits.answer };
+    let head_limit = if request.stream { limits.headers } else { limits.answer };
     let response = match timeout(&*context.clock, head_limit, context.http.send(outbound)).await {
         Ok(Ok(response)) => response,
         Ok(Err(error)) => {
@@ -89,15 +90,15 @@ pub(crate) async fn run(
         Err(_) => return failed(call, Failure::route(Status::Timeout, Next::Route, late())),
     };
     if response.status() != StatusCode::OK {
-        let failure = refusal(response, way.provider, context).await;
+        let failure = refusal(response, way, &call, context).await;
         return failed(call, failure);
     }
-    let protocol = &*way.provider.protocol;
-    let expected = if completion.stream { protocol.stream_media_type() } else { JSON };
+    let protocol = way.protocol;
+    let expected = if request.stream { protocol.stream_media_type() } else { JSON };
     if !has_media_type(response.headers(), expected) {
         return failed(call, Failure::route(Status::UpstreamError, Next::Route, unreadable()));
     }
-    if completion.stream {
+    if request.stream {
         stream(call, response, protocol, question, context).await
     } else {
         whole(call, response, protocol, limits.answer, context).await
@@ -108,13 +109,14 @@ fn failed<T>(call: Call, failure: Failure) -> Result<T, Box<(Call, Failure)>> {
     Err(Box::new((call, failure)))
 }
 
-/// Nothing of the caller's headers goes to a provider.
+/// Of the caller's headers only those of the endpoint go to a provider.
 fn outbound(question: &Question<'_>, way: &Way<'_>, call: &Call, context: &Context) -> Result<Request, Problem> {
-    let protocol = &way.provider.protocol;
-    let completion = question.completion.for_model(way.route.max_output_tokens, protocol.limit_member());
-    let mut request = protocol.request(&completion, &way.route.model, context)?;
-    let accept = if completion.stream { protocol.stream_media_type() } else { JSON };
+    let protocol = way.protocol;
+    let model_request = question.request.for_route(way.route, protocol.limit_member());
+    let mut request = protocol.request(&model_request, way.route, context)?;
+    let accept = if model_request.stream { protocol.stream_media_type() } else { JSON };
     let headers = request.headers_mut();
+    headers.extend(question.headers.clone());
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
     headers.insert(ACCEPT, HeaderValue::from_static(accept));
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
@@ -126,13 +128,14 @@ fn outbound(question: &Question<'_>, way: &Way<'_>, call: &Call, context: &Conte
 }
 
 /// The provider's error: what the caller would be told, and what may help.
-async fn refusal(response: platform::Response, provider: &Provider, context: &Context) -> Failure {
+async fn refusal(response: platform::Response, way: &Way<'_>, call: &Call, context: &Context) -> Failure {
+    let provider = way.provider;
     let (parts, body) = response.into_parts();
     let body = timeout(&*context.clock, ERROR_BODY_TIME, body.read(LARGEST_ERROR)).await;
     let body = body.ok().and_then(Result::ok).unwrap_or_default();
     tracing::warn!(provider = provider.name, status = parts.status.as_u16(), "the provider refused a call");
     let after = retry_after(&parts.headers);
-    let refusal = provider.protocol.refusal(parts.status, &parts.headers, &body);
+    let refusal = way.protocol.refusal(parts.status, &parts.headers, &body);
     let (fault, next) = match refusal.status.as_u16() {
         429 => (Fault::Nobody, Next::Again(after)),
         408 | 409 => (Fault::Route, Next::Again(after)),
@@ -141,7 +144,7 @@ async fn refusal(response: platform::Response, provider: &Provider, context: &Co
         400..=499 => (Fault::Nobody, Next::Nothing),
         _ => (Fault::Route, Next::Again(after)),
     };
-    let answer = refusal::answer(&refusal, &parts.headers, provider);
+    let answer = refusal::answer(&refusal, &parts.headers, provider, call);
     Failure { answer, status: Status::UpstreamError, fault, next }
 }
 
@@ -161,7 +164,7 @@ async fn stream(
     context: &Context,
 ) -> Result<platform::Response, Box<(Call, Failure)>> {
     let (parts, body) = response.into_parts();
-    let (limits, hides_usage) = (question.limits, !question.completion.wants_usage);
+    let (limits, hides_usage) = (question.limits, !question.request.wants_usage);
     let events = protocol.events(body.into_stream(), call.identity());
     let mut relay = Relay::new(events, call, hides_usage, limits, Arc::clone(&context.clock));
     if let Err(ending) = relay.begin().await {
@@ -200,7 +203,7 @@ async fn whole(
         Err(_) => return failed(call, Failure::route(Status::Timeout, Next::Route, late())),
     };
     let answer = protocol.answer(bytes, &call.identity());
-    let Some(bytes) = answer.filter(|bytes| observe(&mut call, bytes, context)) else {
+    let Some(bytes) = answer.filter(|bytes| call.see_whole(bytes, context.clock.now())) else {
         return failed(call, Failure::route(Status::UpstreamError, Next::Again(None), unreadable()));
     };
     call.http_status = Some(200);
@@ -214,17 +217,6 @@ async fn whole(
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     call.settle(Status::Success);
     Ok(respond(headers, bytes.into()))
-}
-
-/// Takes note of a whole answer. `false` if it is none.
-fn observe(call: &mut Call, bytes: &Bytes, context: &Context) -> bool {
-    match Reading::of(bytes) {
-        Reading::Chunk(answer) if answer.error().is_none() && answer.choices.is_some() => {
-            call.see(&answer, bytes, context.clock.now());
-            true
-        }
-        _ => false,
-    }
 }
 
 pub(crate) fn respond(headers: HeaderMap, body: Body) -> platform::Response {

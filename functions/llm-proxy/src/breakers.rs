@@ -9,7 +9,7 @@ use platform::{Context, Timestamp};
 
 use crate::routing::Way;
 
-/// A circuit breaker for every route, and one for every provider's credential.
+/// A circuit breaker for every route at each endpoint, and one for every provider's credential.
 ///
 /// After some failures in a row a breaker opens, and for a while nothing goes that way. Then one call at a time tries;
 /// while they fail it stays open, for longer each time. An instance tells the others of its region by the cache, in
@@ -176,7 +176,8 @@ impl Breaker {
 }
 
 fn route(way: &Way<'_>) -> String {
-    format!("route {}/{}", way.provider.name, way.route.model)
+    let Way { provider, route, endpoint, .. } = way;
+    format!("route {}{} {}", provider.name, endpoint.below_base(), route.model)
 }
 
 fn credential(way: &Way<'_>) -> String {

@@ -21,7 +21,8 @@ use supabase::Supabase;
 use token::CacheMode;
 use uuid::Uuid;
 
-use crate::completion_request::CompletionRequest;
+use crate::endpoint::Endpoint;
+use crate::model_request::ModelRequest;
 
 pub(crate) use entry::{About, Entry};
 use generations::Generations;
@@ -100,18 +101,18 @@ impl Cache {
         &self,
         mode: CacheMode,
         tenant: Uuid,
-        endpoint: &str,
-        request: &CompletionRequest,
+        request: &ModelRequest,
         context: &Context,
     ) -> Option<Place> {
-        if mode.is_off() || self.limits.largest == 0 {
+        if mode.is_off() || self.limits.largest == 0 || request.endpoint != Endpoint::ChatCompletions {
             return None;
         }
         let canonical = canonical::of(request.body())?;
-        let generation = timeout(&*context.clock, PATIENCE, self.generations.of(tenant, context)).await.ok()??;
+        let generation = timeout(&*context.clock, PATIENCE, self.generations.of(tenant, context)).await;
+        let generation = generation.inspect_err(|_| tracing::warn!("the cache of answers waits for nobody")).ok()??;
         let mut hash = Sha256::new();
         // What the caller is held to is part of the question too.
-        let longest = request.longest_answer().unwrap_or(0);
+        let (endpoint, longest) = (request.endpoint.below_base(), request.held_to().unwrap_or(0));
         hash.update(format!("{tenant} {generation} {endpoint} {longest}\n"));
         hash.update(canonical);
         let key = format!("llm-answer/{:x}", hash.finalize());

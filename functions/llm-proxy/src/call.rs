@@ -10,14 +10,17 @@ use telemetry::RequestId;
 use uuid::Uuid;
 
 use crate::LlmProxy;
+use crate::answers::{self, Verdict};
 use crate::cache::{About, Recording, Use};
-use crate::chunk::Chunk;
-use crate::completion_request::CompletionRequest;
+use crate::call_log;
+use crate::endpoint::Endpoint;
+use crate::model_request::{ModelRequest, Prompt};
 use crate::observation::Observation;
+use crate::price::{AUTO, Price, dollars};
 use crate::prompt_log::PromptLog;
 use crate::providers::Identity;
 use crate::routing::Way;
-use crate::tokens::{Price, Tokens, dollars};
+use crate::tokens::Tokens;
 use crate::usage_event::{Status, UsageEvent, UsageSource};
 use crate::worst_case;
 
@@ -53,14 +56,17 @@ pub(crate) struct Call {
 struct Plan {
     id: Uuid,
     payer: Payer,
+    endpoint: Endpoint,
     alias: String,
     stream: bool,
-    request_bytes: u64,
+    prompt: Prompt,
     started_at: Timestamp,
     /// The route that is tried, or was last.
     provider: &'static str,
     model: String,
-    price: Option<Price>,
+    price: Option<Arc<Price>>,
+    /// The service tier that the caller wants.
+    service_tier: Option<String>,
     attempts: u32,
     tried_at: Timestamp,
     cache_hit: bool,
@@ -71,7 +77,7 @@ impl Call {
     pub(crate) async fn begin(
         proxy: &LlmProxy,
         payer: Payer,
-        request: &CompletionRequest,
+        request: &ModelRequest,
         ways: &[Way<'_>],
         context: &Context,
     ) -> Result<Self, Problem> {
@@ -80,11 +86,13 @@ impl Call {
         let plan = Plan {
             provider: dearest.provider.name,
             model: dearest.route.model.clone(),
-            price: dearest.route.price(),
+            price: dearest.route.price.clone(),
             ..Plan::new(payer, request, now, context)
         };
-        let most = worst_case::on_any(request, ways);
-        let reserve = plan.reserve(proxy, most, worst_case::tokens(request, dearest.route), UsageSource::Reserved);
+        let tokens = worst_case::tokens(request, dearest.route);
+        let most = plan.price.as_deref().map(|price| price.most(tokens, plan.service_tier.as_deref()));
+        let abandoned = plan.event(Status::Abandoned, tokens, UsageSource::Reserved, most);
+        let reserve = plan.reserve(proxy, worst_case::on_any(request, ways), &abandoned);
         Self::reserved(proxy, plan, reserve, request, context).await
     }
 
@@ -92,7 +100,7 @@ impl Call {
     pub(crate) async fn begin_hit(
         proxy: &LlmProxy,
         payer: Payer,
-        request: &CompletionRequest,
+        request: &ModelRequest,
         provider: &'static str,
         about: &About,
         context: &Context,
@@ -103,7 +111,8 @@ impl Call {
             cache_hit: true,
             ..Plan::new(payer, request, context.clock.now(), context)
         };
-        let reserve = plan.reserve(proxy, Amounts::ONE_REQUEST, about.tokens(), UsageSource::Provider);
+        let abandoned = plan.event(Status::Abandoned, about.tokens(), UsageSource::Provider, Some(0));
+        let reserve = plan.reserve(proxy, Amounts::ONE_REQUEST, &abandoned);
         let mut call = Self::reserved(proxy, plan, reserve, request, context).await?;
         call.cache = Some(Use::Hit);
         call.seen.tokens = Some(about.tokens());
@@ -115,13 +124,14 @@ impl Call {
         proxy: &LlmProxy,
         plan: Plan,
         reserve: Reserve,
-        request: &CompletionRequest,
+        request: &ModelRequest,
         context: &Context,
     ) -> Result<Self, Problem> {
         let account = plan.payer.member.account();
         let expect = |answered| proxy.settlements.expect(answered, account, reserve, context);
         let mut reservation = limits::reserve(&proxy.limits, &proxy.availability, context, expect).await?;
-        let log = plan.payer.logs_prompts.then(|| PromptLog::begin(request, &proxy.supabase, context));
+        let logs = plan.payer.logs_prompts && plan.endpoint == Endpoint::ChatCompletions;
+        let log = logs.then(|| PromptLog::begin(request, &proxy.supabase, context));
         Ok(Self {
             prompt_log: log,
             plan,
@@ -140,7 +150,7 @@ impl Call {
         let plan = &mut self.plan;
         plan.provider = way.provider.name;
         plan.model.clone_from(&way.route.model);
-        plan.price = way.route.price();
+        plan.price.clone_from(&way.route.price);
         plan.attempts += 1;
         plan.tried_at = context.clock.now();
         self.seen = Observation::default();
@@ -152,14 +162,30 @@ impl Call {
         }
     }
 
-    /// Takes note of the answer, or of one chunk of it: `json`, which reads as `chunk`, arrived at `now`.
-    pub(crate) fn see(&mut self, chunk: &Chunk<'_>, json: &[u8], now: Timestamp) {
-        self.seen.see(chunk, now);
+    /// Takes note of the whole answer, which arrived at `now`. `false` if it is none.
+    pub(crate) fn see_whole(&mut self, json: &[u8], now: Timestamp) -> bool {
+        let is_answer = answers::whole(self.plan.endpoint, json, &mut self.seen, now);
+        if is_answer {
+            self.keep(json);
+        }
+        is_answer
+    }
+
+    /// Takes note of the data of one event of the answer, which arrived at `now`.
+    pub(crate) fn see_event(&mut self, data: &[u8], now: Timestamp) -> Verdict {
+        let verdict = answers::event(self.plan.endpoint, data, &mut self.seen, now);
+        if matches!(verdict, Verdict::Pass | Verdict::Usage) {
+            self.keep(data);
+        }
+        verdict
+    }
+
+    fn keep(&mut self, json: &[u8]) {
         if let Some(recording) = &mut self.recording {
             recording.take(json);
         }
         if let Some(log) = &mut self.prompt_log {
-            log.take(chunk);
+            log.take(json);
         }
     }
 
@@ -171,6 +197,11 @@ impl Call {
     /// How often it was sent.
     pub(crate) fn attempts(&self) -> u32 {
         self.plan.attempts
+    }
+
+    /// Where it was asked.
+    pub(crate) fn endpoint(&self) -> Endpoint {
+        self.plan.endpoint
     }
 
     /// For which request.
@@ -196,14 +227,19 @@ impl Call {
     /// What the answer costs, in dollars, if the price is known.
     pub(crate) fn dollars(&self) -> Option<String> {
         let (tokens, _) = self.tokens(Status::Success);
-        self.plan.cost(tokens).map(dollars)
+        self.plan.cost(tokens, self.service_tier()).map(dollars)
+    }
+
+    /// In which service tier it was answered: as the provider says, else as the caller wanted.
+    fn service_tier(&self) -> Option<&str> {
+        self.seen.service_tier.as_deref().or(self.plan.service_tier.as_deref().filter(|tier| *tier != AUTO))
     }
 
     /// Ends the call with `status`. What comes later changes nothing.
     pub(crate) fn settle(&mut self, status: Status) {
         let Some(reservation) = self.reservation.take() else { return };
         let event = self.event(status);
-        log(&event);
+        call_log::write(&event);
         if let Some(recording) = self.recording.take().filter(|_| status == Status::Success) {
             let (tokens, _) = self.tokens(status);
             recording.end(&self.seen, self.plan.provider, self.model(), tokens);
@@ -220,15 +256,20 @@ impl Call {
         let charged = matches!(status, Status::Success | Status::ClientClosed) || self.seen.content_bytes > 0;
         match self.seen.tokens {
             Some(tokens) => (tokens, UsageSource::Provider),
-            None if charged => {
-                (Tokens::estimated(self.plan.request_bytes, self.seen.content_bytes), UsageSource::Estimated)
-            }
+            None if charged => (self.estimate(), UsageSource::Estimated),
             None => (Tokens::default(), UsageSource::None),
         }
     }
 
+    fn estimate(&self) -> Tokens {
+        let prompt = self.plan.prompt.estimated_tokens();
+        let prompt = self.seen.prompt.unwrap_or(Tokens { input: prompt, ..Tokens::default() });
+        Tokens { output: Tokens::estimated(self.seen.content_bytes), ..prompt }
+    }
+
     fn event(&self, status: Status) -> UsageEvent {
         let (tokens, source) = self.tokens(status);
+        let cost = self.plan.cost(tokens, self.service_tier());
         UsageEvent {
             model: self.model().to_owned(),
             http_status: self.http_status,
@@ -239,7 +280,8 @@ impl Call {
                 .first_token_at
                 .filter(|_| self.plan.stream)
                 .map(|at| self.since_start(at)),
-            ..self.plan.event(status, tokens, source)
+            service_tier: self.service_tier().map(str::to_owned),
+            ..self.plan.event(status, tokens, source, cost)
         }
     }
 
@@ -256,37 +298,39 @@ impl Drop for Call {
 
 impl Plan {
     /// A call that nobody answers yet.
-    fn new(payer: Payer, request: &CompletionRequest, now: Timestamp, context: &Context) -> Self {
+    fn new(payer: Payer, request: &ModelRequest, now: Timestamp, context: &Context) -> Self {
         Self {
             id: context.new_id(),
             payer,
+            endpoint: request.endpoint,
             alias: request.model.clone(),
             stream: request.stream,
-            request_bytes: request.text_bytes,
+            prompt: request.prompt,
             started_at: now,
             provider: "",
             model: String::new(),
             price: None,
+            service_tier: request.service_tier.clone(),
             attempts: 0,
             tried_at: now,
             cache_hit: false,
         }
     }
 
-    /// The reservation of the most that the call could come to, with the row for the case that nothing more is heard.
-    fn reserve(&self, proxy: &LlmProxy, amounts: Amounts, tokens: Tokens, source: UsageSource) -> Reserve {
+    /// The reservation of `amounts`, with the row for the case that nothing more is heard.
+    fn reserve(&self, proxy: &LlmProxy, amounts: Amounts, abandoned: &UsageEvent) -> Reserve {
         Reserve {
             id: self.id.to_string(),
             subjects: self.payer.member.subjects(&proxy.limits),
             amounts,
             expires_after: worst_case::expires_after(&proxy.config.timeouts),
-            record: self.event(Status::Abandoned, tokens, source).to_json(),
+            record: abandoned.to_json(),
         }
     }
 
     /// In nano-dollars, if the price is known. An answer from the cache is free.
-    fn cost(&self, tokens: Tokens) -> Option<i64> {
-        if self.cache_hit { Some(0) } else { self.price.map(|price| price.cost(tokens)) }
+    fn cost(&self, tokens: Tokens, tier: Option<&str>) -> Option<i64> {
+        if self.cache_hit { Some(0) } else { self.price.as_deref().map(|price| price.cost(tokens, tier)) }
     }
 
     /// What the call has used of the limits.
@@ -301,17 +345,19 @@ impl Plan {
         }
     }
 
-    /// The event of a call of whose answer nothing is known.
-    fn event(&self, status: Status, tokens: Tokens, usage_source: UsageSource) -> UsageEvent {
+    /// The event of a call of whose answer nothing but its usage and cost is known.
+    fn event(&self, status: Status, tokens: Tokens, usage_source: UsageSource, cost: Option<i64>) -> UsageEvent {
         UsageEvent {
             id: self.id,
             request_id: self.payer.request.to_string(),
             user_id: self.payer.member.user,
             org_id: self.payer.member.org,
             api_key_id: self.payer.member.key,
+            operation: self.endpoint.operation(),
             alias: self.alias.clone(),
             provider: self.provider,
             model: self.model.clone(),
+            service_tier: self.service_tier.clone(),
             stream: self.stream,
             status,
             http_status: None,
@@ -319,34 +365,15 @@ impl Plan {
             input_tokens: tokens.input,
             output_tokens: tokens.output,
             cached_input_tokens: tokens.cached_input,
+            cache_write_tokens: tokens.cache_write,
             usage_source,
-            cost_nano_usd: self.cost(tokens),
+            cost_nano_usd: cost,
+            price_version: self.price.as_deref().map(|price| price.version().to_owned()),
+            cache_hit: self.cache_hit,
             latency_ms: 0,
             time_to_first_token_ms: None,
             attempts: self.attempts,
-            cache_hit: self.cache_hit,
             started_at: self.started_at,
         }
     }
-}
-
-/// One line per call, in OpenTelemetry's names for generative AI. Never a word of prompt or answer.
-fn log(event: &UsageEvent) {
-    tracing::info!(
-        event = %event.id,
-        request_id = event.request_id,
-        gen_ai.operation.name = "chat",
-        gen_ai.provider.name = event.provider,
-        gen_ai.request.model = event.alias,
-        gen_ai.response.model = event.model,
-        gen_ai.response.finish_reasons = event.finish_reason,
-        gen_ai.usage.input_tokens = event.input_tokens,
-        gen_ai.usage.output_tokens = event.output_tokens,
-        gen_ai.client.operation.duration_ms = event.latency_ms,
-        gen_ai.client.operation.time_to_first_chunk_ms = event.time_to_first_token_ms,
-        stream = event.stream,
-        cache_hit = event.cache_hit,
-        status = event.status.as_str(),
-        "llm call"
-    );
 }

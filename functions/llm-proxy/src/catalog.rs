@@ -13,7 +13,7 @@ use supabase::{Identity, LIST_MODELS, Supabase};
 use token::{LlmRules, Tier};
 
 use crate::guard_rails::GuardRails;
-use crate::tokens::Price;
+use crate::price::{Price, Rate};
 
 /// What `list_models` answers.
 #[derive(Debug, Deserialize)]
@@ -36,21 +36,39 @@ pub(crate) struct Model {
 
 /// One way to answer.
 #[derive(Debug, Clone, Deserialize)]
+#[serde(from = "ListedRoute")]
 pub(crate) struct Route {
     pub(crate) provider: String,
     /// The provider's own name of the model.
     pub(crate) model: String,
     /// Routes of a lower number are tried first; of the same number in an order of chance.
-    #[serde(default)]
     pub(crate) priority: u32,
     /// How likely the route comes first among those of its number.
-    #[serde(default)]
     pub(crate) weight: u32,
+    /// What it costs, if that is known.
+    pub(crate) price: Option<Arc<Price>>,
+    /// The longest prompt that the model takes, in tokens.
+    pub(crate) max_input_tokens: Option<u64>,
+    /// The longest answer of the model, in tokens.
+    pub(crate) max_output_tokens: Option<u64>,
+}
+
+/// A route as `list_models` answers it: with a price of its own, or with the rates of the price table.
+#[derive(Deserialize)]
+struct ListedRoute {
+    provider: String,
+    model: String,
+    #[serde(default)]
+    priority: u32,
+    #[serde(default)]
+    weight: u32,
     input_nano_usd: Option<u64>,
     output_nano_usd: Option<u64>,
     cached_input_nano_usd: Option<u64>,
-    /// The longest answer of the model, in tokens.
-    pub(crate) max_output_tokens: Option<u64>,
+    rates: Option<Vec<Rate>>,
+    price_version: Option<String>,
+    max_input_tokens: Option<u64>,
+    max_output_tokens: Option<u64>,
 }
 
 /// Every alias, by name, and what may be asked of them.
@@ -102,11 +120,28 @@ const LOOK_AGAIN: Duration = Duration::from_millis(20);
 const LEASE: Duration = Duration::from_secs(10);
 
 impl Route {
-    /// What it costs, if that is known. Cached input is charged as input where it has no price of its own.
-    pub(crate) fn price(&self) -> Option<Price> {
-        let input = self.input_nano_usd?;
-        let cached_input = self.cached_input_nano_usd.unwrap_or(input);
-        Some(Price { input, output: self.output_nano_usd?, cached_input })
+    /// A route of which nothing more is known.
+    #[cfg(test)]
+    pub(crate) fn to(provider: &str, model: &str) -> Self {
+        serde_json::from_value(json!({"provider": provider, "model": model})).unwrap()
+    }
+}
+
+impl From<ListedRoute> for Route {
+    fn from(listed: ListedRoute) -> Self {
+        let price = match (listed.input_nano_usd, listed.output_nano_usd) {
+            (Some(input), Some(output)) => Some(Price::of_route(input, output, listed.cached_input_nano_usd)),
+            _ => listed.price_version.zip(listed.rates).and_then(|(version, rates)| Price::listed(version, rates)),
+        };
+        Self {
+            provider: listed.provider,
+            model: listed.model,
+            priority: listed.priority,
+            weight: listed.weight,
+            price: price.map(Arc::new),
+            max_input_tokens: listed.max_input_tokens,
+            max_output_tokens: listed.max_output_tokens,
+        }
     }
 }
 

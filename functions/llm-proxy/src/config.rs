@@ -8,7 +8,8 @@ use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use crate::cache;
-use crate::providers::{OpenAi, Protocol, Provider, Together};
+use crate::catalog::Route;
+use crate::providers::{Anthropic, Azure, Bedrock, Credential, Messages, OpenAi, Protocol, Provider, Together};
 
 /// What the proxy is told by its variables.
 #[derive(Debug)]
@@ -19,6 +20,8 @@ pub struct Config {
     /// Failures in a row after which a route is left alone; 0 for never.
     pub(crate) breaker_failures: u32,
     pub(crate) cache: cache::Limits,
+    /// Whether a route without a known price is used: its calls are in the accounts as such.
+    pub(crate) allows_unknown_price: bool,
 }
 
 /// How long a provider may take.
@@ -48,20 +51,25 @@ const LONGEST_TIMEOUT_MS: u64 = 3_600_000;
 impl Config {
     /// Reads the variables.
     ///
-    /// Providers: `TOGETHER_API_KEY` (`TOGETHER_BASE_URL`), `OPENAI_API_KEY` (`OPENAI_BASE_URL`), `OLLAMA_URL`,
-    /// `LLM_SIMULATOR_URL` (`LLM_SIMULATOR_API_KEY`); at least one. Limits: `LLM_MAX_BODY_BYTES`,
+    /// Providers, at least one: `TOGETHER_API_KEY` (`TOGETHER_BASE_URL`), `OPENAI_API_KEY` (`OPENAI_BASE_URL`),
+    /// `AZURE_OPENAI_ENDPOINT` with `AZURE_OPENAI_API_KEY` or `AZURE_OPENAI_AD_TOKEN` (`AZURE_OPENAI_API_VERSION`),
+    /// `ANTHROPIC_API_KEY` (`ANTHROPIC_BASE_URL`), `OLLAMA_URL`, `LLM_SIMULATOR_URL` (`LLM_SIMULATOR_API_KEY`), and
+    /// Bedrock: `AWS_BEARER_TOKEN_BEDROCK`, or `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY` (`AWS_SESSION_TOKEN`),
+    /// with `AWS_BEDROCK_REGION` or `AWS_REGION` (`BEDROCK_BASE_URL`). Limits: `LLM_MAX_BODY_BYTES`,
     /// `LLM_HEADERS_TIMEOUT_MS`, `LLM_FIRST_TOKEN_TIMEOUT_MS`, `LLM_IDLE_TIMEOUT_MS`, `LLM_STREAM_TIMEOUT_MS`,
     /// `LLM_ANSWER_TIMEOUT_MS`. `LLM_BREAKER_FAILURES` (5) failures in a row, and a route is left alone for a while; 0
-    /// for never. The cache of answers: `LLM_CACHE_TTL_SECONDS` (3600), `LLM_CACHE_MAX_BYTES` (262144) of an answer, 0 for
-    /// no cache.
+    /// for never. `LLM_UNKNOWN_PRICE` (`allow`): whether routes without a known price are used, or `deny`. The cache of
+    /// answers: `LLM_CACHE_TTL_SECONDS` (3600), `LLM_CACHE_MAX_BYTES` (262144) of an answer, 0 for no cache.
     pub async fn read(configuration: &mut Configuration<'_>) -> Option<Self> {
         let providers = providers(configuration).await;
         let max_body_bytes = number(configuration, "LLM_MAX_BODY_BYTES", DEFAULT_MAX_BODY_BYTES, LARGEST_BODY).await;
         let timeouts = timeouts(configuration).await;
         let breaker_failures = whole_number(configuration, "LLM_BREAKER_FAILURES", BREAKER_FAILURES, 0..=1_000).await;
         let cache = cache_limits(configuration).await;
+        let allows_unknown_price = unknown_price(configuration).await;
         if providers.is_empty() {
-            let rule = "or OPENAI_API_KEY, OLLAMA_URL, LLM_SIMULATOR_URL must be set";
+            let rule = "or OPENAI_API_KEY, AZURE_OPENAI_ENDPOINT, ANTHROPIC_API_KEY, AWS_BEARER_TOKEN_BEDROCK, \
+                AWS_ACCESS_KEY_ID, OLLAMA_URL, LLM_SIMULATOR_URL must be set";
             return configuration.fault("TOGETHER_API_KEY", rule);
         }
         Some(Self {
@@ -70,7 +78,13 @@ impl Config {
             timeouts: timeouts?,
             breaker_failures: u32::try_from(breaker_failures?).ok()?,
             cache: cache?,
+            allows_unknown_price: allows_unknown_price?,
         })
+    }
+
+    /// The provider of `route`, if it is configured here and the route may be used.
+    pub(crate) fn provider_of(&self, route: &Route) -> Option<&Provider> {
+        self.provider(&route.provider).filter(|_| self.allows_unknown_price || route.price.is_some())
     }
 
     /// The provider that the catalog calls `name`, if it is configured here.
@@ -98,19 +112,37 @@ async fn providers(read: &mut Configuration<'_>) -> Vec<Provider> {
     providers.extend(together.map(|protocol| provider("together", Together(protocol))));
     let openai = keyed(read, "OPENAI_API_KEY", "OPENAI_BASE_URL", "https://api.openai.com/v1").await;
     providers.extend(openai.map(|protocol| provider("openai", protocol.with_completion_tokens())));
-    for (name, url, key) in
-        [("ollama", "OLLAMA_URL", None), ("simulator", "LLM_SIMULATOR_URL", Some("LLM_SIMULATOR_API_KEY"))]
-    {
-        let Some(mut base) = read.optional_url(url).await else { continue };
-        base.set_path(&format!("{}/v1", base.path().trim_end_matches('/')));
-        let key = if let Some(key) = key { api_key(read, key).await } else { None };
-        providers.extend(OpenAi::at(&base, key).map(|protocol| provider(name, protocol)));
+    providers.extend(azure(read).await.map(|protocol| provider("azure", protocol)));
+    providers.extend(anthropic(read).await);
+    if let Some(base) = below(read, "OLLAMA_URL").await {
+        providers.extend(OpenAi::at(&base, None).map(|protocol| provider("ollama", protocol)));
     }
+    if let Some(base) = below(read, "LLM_SIMULATOR_URL").await {
+        let key = api_key(read, "LLM_SIMULATOR_API_KEY").await;
+        providers.extend(simulator(&base, key));
+    }
+    providers.extend(Bedrock::read(read).await.map(|protocol| provider("bedrock", protocol)));
     providers
 }
 
 fn provider(name: &'static str, protocol: impl Protocol + 'static) -> Provider {
-    Provider { name, protocol: Box::new(protocol) }
+    Provider { name, protocols: vec![Box::new(protocol)] }
+}
+
+/// The base URL below an address that is set.
+async fn below(read: &mut Configuration<'_>, name: &str) -> Option<Url> {
+    Some(below_v1(read.optional_url(name).await?))
+}
+
+fn below_v1(mut base: Url) -> Url {
+    base.set_path(&format!("{}/v1", base.path().trim_end_matches('/')));
+    base
+}
+
+/// It speaks both.
+fn simulator(base: &Url, key: Option<SecretString>) -> Option<Provider> {
+    let (openai, messages) = (OpenAi::at(base, key.clone())?, Messages::at(base, key)?);
+    Some(Provider { name: "simulator", protocols: vec![Box::new(openai), Box::new(messages)] })
 }
 
 /// A provider that is there when its key is set.
@@ -120,12 +152,45 @@ async fn keyed(read: &mut Configuration<'_>, key: &str, base: &str, default_base
     OpenAi::at(&base, Some(key?))
 }
 
-async fn api_key(read: &mut Configuration<'_>, name: &str) -> Option<SecretString> {
+/// Anthropic is there when its key is set.
+async fn anthropic(read: &mut Configuration<'_>) -> Option<Provider> {
+    let (key, base) = (api_key(read, "ANTHROPIC_API_KEY").await, read.optional_url("ANTHROPIC_BASE_URL").await);
+    let base = base.or_else(|| Url::parse("https://api.anthropic.com").ok())?;
+    let messages = Messages::at(&below_v1(base), Some(key?))?;
+    Some(Provider { name: "anthropic", protocols: vec![Box::new(Anthropic(messages.clone())), Box::new(messages)] })
+}
+
+/// Azure OpenAI is there when its endpoint is set; then so must be one of the credentials.
+async fn azure(read: &mut Configuration<'_>) -> Option<Azure> {
+    let endpoint = read.optional_url("AZURE_OPENAI_ENDPOINT").await;
+    let version = read.optional("AZURE_OPENAI_API_VERSION").await;
+    let key = api_key(read, "AZURE_OPENAI_API_KEY").await.map(Credential::Key);
+    let token = api_key(read, "AZURE_OPENAI_AD_TOKEN").await.map(Credential::Token);
+    match (endpoint, key, token) {
+        (None, None, None) => None,
+        (None, ..) => read.fault("AZURE_OPENAI_ENDPOINT", "must be set beside the credential for it"),
+        (Some(_), None, None) => read.fault("AZURE_OPENAI_API_KEY", "or AZURE_OPENAI_AD_TOKEN must be set"),
+        (Some(_), Some(_), Some(_)) => read.fault("AZURE_OPENAI_AD_TOKEN", "must not be set beside the key"),
+        (Some(endpoint), key, token) => Azure::at(&endpoint, version, key.or(token)?),
+    }
+}
+
+/// What fits into a header.
+pub(crate) async fn api_key(read: &mut Configuration<'_>, name: &str) -> Option<SecretString> {
     let key = read.optional_secret(name).await?;
     if key.expose_secret().bytes().all(|byte| byte.is_ascii_graphic()) {
         return Some(key);
     }
     read.fault(name, "must be visible ASCII without spaces")
+}
+
+/// What to do where a price is not known.
+async fn unknown_price(read: &mut Configuration<'_>) -> Option<bool> {
+    match read.optional("LLM_UNKNOWN_PRICE").await.as_deref() {
+        None | Some("allow") => Some(true),
+        Some("deny") => Some(false),
+        Some(_) => read.fault("LLM_UNKNOWN_PRICE", "must be allow or deny"),
+    }
 }
 
 async fn timeouts(read: &mut Configuration<'_>) -> Option<Timeouts> {
@@ -167,7 +232,9 @@ mod tests {
     use platform::fakes::{Host, block_on};
 
     use super::*;
-    use crate::completion_request::CompletionRequest;
+    use crate::catalog::Route;
+    use crate::endpoint::Endpoint;
+    use crate::model_request::ModelRequest;
 
     fn load(variables: &[(&str, &str)]) -> Result<Config, ConfigurationError> {
         let host = Host::new();
@@ -185,19 +252,24 @@ mod tests {
             ("TOGETHER_API_KEY", "t-key"),
             ("OPENAI_API_KEY", "o-key"),
             ("OPENAI_BASE_URL", "https://gateway.test/openai/v1/"),
+            ("AZURE_OPENAI_ENDPOINT", "https://resource.test/"),
+            ("AZURE_OPENAI_AD_TOKEN", "a-token"),
+            ("ANTHROPIC_API_KEY", "c-key"),
             ("OLLAMA_URL", "http://127.0.0.1:11434"),
             ("LLM_SIMULATOR_URL", "http://127.0.0.1:9000/"),
         ])
         .unwrap();
-        let completion = bytes::Bytes::from_static(br#"{"model":"m","messages":[1]}"#);
-        let completion = CompletionRequest::parse(completion).unwrap();
+        let completion = bytes::Bytes::from_static(br#"{"model":"m","messages":[{"role":"user","content":"Hi"}]}"#);
+        let completion = ModelRequest::parse(Endpoint::ChatCompletions, completion).unwrap();
         let asked = |name: &str| {
-            let protocol = &config.provider(name).unwrap().protocol;
-            protocol.request(&completion, "m", &Host::new().context()).unwrap()
+            let protocol = config.provider(name).unwrap().protocol(Endpoint::ChatCompletions).unwrap();
+            protocol.request(&completion, &Route::to(name, "m"), &Host::new().context()).unwrap()
         };
         for (name, uri, authorization) in [
             ("together", "https://api.together.xyz/v1/chat/completions", Some("Bearer t-key")),
             ("openai", "https://gateway.test/openai/v1/chat/completions", Some("Bearer o-key")),
+            ("azure", "https://resource.test/openai/v1/chat/completions", Some("Bearer a-token")),
+            ("anthropic", "https://api.anthropic.com/v1/messages", None),
             ("ollama", "http://127.0.0.1:11434/v1/chat/completions", None),
             ("simulator", "http://127.0.0.1:9000/v1/chat/completions", None),
         ] {
@@ -215,15 +287,40 @@ mod tests {
             ("OPENAI_API_KEY", "two words"),
             ("LLM_MAX_BODY_BYTES", "0"),
             ("LLM_IDLE_TIMEOUT_MS", "soon"),
+            ("LLM_UNKNOWN_PRICE", "ignore"),
             ("OLLAMA_URL", "localhost"),
         ])
         .unwrap_err();
         let names: Vec<_> = error.faults.iter().filter_map(|fault| fault.split(' ').next()).collect();
         assert_eq!(
             names,
-            ["OPENAI_API_KEY", "OLLAMA_URL", "LLM_MAX_BODY_BYTES", "LLM_IDLE_TIMEOUT_MS", "TOGETHER_API_KEY"]
+            [
+                "OPENAI_API_KEY",
+                "OLLAMA_URL",
+                "LLM_MAX_BODY_BYTES",
+                "LLM_IDLE_TIMEOUT_MS",
+                "LLM_UNKNOWN_PRICE",
+                "TOGETHER_API_KEY"
+            ]
         );
         assert!(!error.to_string().contains("two words"));
+    }
+
+    #[test]
+    fn azure_needs_its_endpoint_and_one_credential() {
+        const ENDPOINT: (&str, &str) = ("AZURE_OPENAI_ENDPOINT", "https://resource.test");
+        const KEY: (&str, &str) = ("AZURE_OPENAI_API_KEY", "a-key");
+        const TOKEN: (&str, &str) = ("AZURE_OPENAI_AD_TOKEN", "a-token");
+        let other = ("OLLAMA_URL", "http://127.0.0.1:11434");
+        for (variables, name) in [
+            (&[other, ENDPOINT][..], "AZURE_OPENAI_API_KEY"),
+            (&[other, KEY], "AZURE_OPENAI_ENDPOINT"),
+            (&[other, ENDPOINT, KEY, TOKEN], "AZURE_OPENAI_AD_TOKEN"),
+        ] {
+            let faults = load(variables).unwrap_err().faults;
+            assert!(matches!(&faults[..], [fault] if fault.starts_with(name)), "{faults:?}");
+        }
+        assert!(load(&[ENDPOINT, KEY]).unwrap().provider("azure").is_some());
     }
 
     #[test]

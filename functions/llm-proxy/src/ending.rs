@@ -2,17 +2,20 @@
 
 use bytes::Bytes;
 use problem::{Problem, kinds};
+use serde_json::Value;
 
+use crate::call::Call;
 use crate::config::Timeouts;
+use crate::endpoint::Endpoint;
 use crate::error_words::ErrorWords;
 use crate::usage_event::Status;
 
 /// How a provider's stream ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Ending {
-    /// With `[DONE]`.
+    /// With the last event that its endpoint has, such as `[DONE]`.
     Done,
-    /// Without `[DONE]`, but every choice had said why it ends: the answer is complete.
+    /// Without that event, but every choice had said why it ends: the answer is complete.
     Finished,
     /// It broke off, or ended cleanly in the middle of the answer.
     Cut,
@@ -64,11 +67,26 @@ impl Ending {
     }
 }
 
-/// The event by which clients learn in the middle of a stream that it failed. No `[DONE]` follows it.
-pub(crate) fn error_event(ending: &Ending, problem: &Problem) -> Bytes {
-    let body = match ending {
-        Ending::Reported(words) => words.body(problem, &problem.message()).to_string(),
-        _ => problem.openai_body(),
-    };
-    format!("data: {body}\n\n").into()
+/// The event by which clients of `endpoint` learn in the middle of a stream that it failed. None follows it.
+///
+/// OpenAI documents the `error` event of responses with its words beside `type`, and sends them under `error`, by which
+/// its clients notice it: both are there.
+pub(crate) fn error_event(ending: &Ending, problem: &Problem, call: &Call) -> Bytes {
+    let (endpoint, request_id) = (call.endpoint(), call.request_id().to_string());
+    let none = ErrorWords::default();
+    let words = if let Ending::Reported(words) = ending { words } else { &none };
+    let mut body = words.body(problem, &problem.message(), endpoint.dialect(), &request_id);
+    if endpoint == Endpoint::Responses {
+        let number = call.seen.sequence_number.map_or(0, |last| last.saturating_add(1));
+        let error = body.get("error").and_then(Value::as_object).cloned().unwrap_or_default();
+        if let Some(event) = body.as_object_mut() {
+            event.extend(error);
+            event.insert("type".into(), "error".into());
+            event.insert("sequence_number".into(), number.into());
+        }
+    }
+    match endpoint {
+        Endpoint::ChatCompletions | Endpoint::Embeddings => format!("data: {body}\n\n").into(),
+        Endpoint::Responses | Endpoint::Messages => format!("event: error\ndata: {body}\n\n").into(),
+    }
 }

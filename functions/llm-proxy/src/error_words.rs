@@ -1,9 +1,9 @@
 //! What a provider says about an error, as far as it may be repeated.
 
-use problem::Problem;
+use problem::{Dialect, Problem};
 use serde::Deserialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
-use serde_json::{Value, json};
 
 /// `error.type`, `error.code` and `error.param` of a provider, each only if it is a single word.
 ///
@@ -45,6 +45,12 @@ impl ErrorWords {
         }
     }
 
+    /// The words of an event that is an error itself: its `type` says only that.
+    pub(crate) fn of_event(event: &[u8]) -> Self {
+        let words = serde_json::from_slice::<&RawValue>(event).map(Self::of).unwrap_or_default();
+        Self { kind: None, ..words }
+    }
+
     /// The words of a whole body, where they stand under `error`.
     pub(crate) fn of_body(body: &[u8]) -> Self {
         #[derive(Deserialize)]
@@ -54,6 +60,11 @@ impl ErrorWords {
         }
         let wire: Option<Wire> = serde_json::from_slice(body).ok();
         wire.and_then(|wire| wire.error).map(Self::of).unwrap_or_default()
+    }
+
+    /// The same with another type.
+    pub(crate) fn with_kind(self, kind: &str) -> Self {
+        Self { kind: Some(kind.into()), ..self }
     }
 
     /// The same with another code.
@@ -71,16 +82,17 @@ impl ErrorWords {
         self.message.as_deref()
     }
 
-    /// An OpenAI error body with `message`, and with `problem`'s words where the provider has none.
-    pub(crate) fn body(&self, problem: &Problem, message: &str) -> Value {
-        let own: Value = serde_json::from_str(&problem.openai_body()).unwrap_or_default();
-        let own = |name: &str| own.pointer(&format!("/error/{name}")).cloned().unwrap_or_default();
-        json!({"error": {
-            "message": message,
-            "type": self.kind.as_deref().map_or_else(|| own("type"), Value::from),
-            "param": self.param,
-            "code": self.code.clone().unwrap_or_else(|| own("code")),
-        }})
+    /// An error body in `dialect` with `message`, and with `problem`'s words where the provider has none.
+    pub(crate) fn body(&self, problem: &Problem, message: &str, dialect: Dialect, request_id: &str) -> Value {
+        let mut body = problem.body(dialect, request_id);
+        if let Some(error) = body.get_mut("error").and_then(Value::as_object_mut) {
+            let code = self.code.clone().filter(|_| error.contains_key("code"));
+            let param = error.contains_key("param").then(|| self.param.clone().into());
+            let kind = self.kind.clone().map(Value::from);
+            let words = [("message", Some(message.into())), ("type", kind), ("code", code), ("param", param)];
+            error.extend(words.into_iter().filter_map(|(name, word)| Some((name.to_owned(), word?))));
+        }
+        body
     }
 }
 
@@ -92,12 +104,14 @@ fn is_word(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use problem::kinds;
+    use serde_json::json;
+
+    use super::*;
 
     fn body(error: &str) -> Value {
         let words = ErrorWords::of(&RawValue::from_string(error.to_owned()).unwrap());
-        words.body(&Problem::new(kinds::UPSTREAM_FAILED), "Ours.")["error"].clone()
+        words.body(&Problem::new(kinds::UPSTREAM_FAILED), "Ours.", Dialect::OpenAi, "r-1")["error"].clone()
     }
 
     #[test]
@@ -121,5 +135,23 @@ mod tests {
             assert_eq!(body(error)["code"], "upstream_failed", "{error}");
         }
         assert_eq!(body(r#"{"code":429}"#)["code"], 429);
+    }
+
+    #[test]
+    fn anthropics_shape_has_only_its_members() {
+        let words =
+            ErrorWords::of_body(br#"{"type":"error","error":{"type":"overloaded_error","message":"x","code":"y"}}"#);
+        let body = words.body(&Problem::new(kinds::UPSTREAM_FAILED), "Ours.", Dialect::Anthropic, "r-1");
+        let error = json!({"type": "overloaded_error", "message": "Ours."});
+        assert_eq!(body, json!({"type": "error", "error": error, "request_id": "r-1"}));
+    }
+
+    #[test]
+    fn an_event_that_is_the_error_has_no_type_of_an_error() {
+        let words = ErrorWords::of_event(br#"{"type":"error","code":"server_error","message":"secret","param":null}"#);
+        assert_eq!(
+            words,
+            ErrorWords { code: Some("server_error".into()), message: Some("secret".into()), ..ErrorWords::default() }
+        );
     }
 }

@@ -3,7 +3,7 @@
 use problem::{Problem, kinds};
 use token::LlmRules;
 
-use crate::completion_request::CompletionRequest;
+use crate::model_request::ModelRequest;
 
 /// The rules that hold for one caller. A request keeps to all of them.
 #[derive(Debug, Clone, Copy)]
@@ -27,7 +27,7 @@ impl GuardRails<'_> {
 
     /// 403 for a model that may not be used, 400 for an answer that may not become as long. A request that says nothing
     /// of its length is limited to what is allowed.
-    pub(crate) fn admit(&self, request: &mut CompletionRequest) -> Result<(), Problem> {
+    pub(crate) fn admit(&self, request: &mut ModelRequest) -> Result<(), Problem> {
         if !self.key.allows_model(&request.model) {
             return Err(not_allowed(&request.model, "This API key"));
         }

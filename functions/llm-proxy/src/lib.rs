@@ -1,36 +1,43 @@
 //! The OpenAI-compatible proxy in front of LLM providers.
 //!
-//! - `POST /v1/chat/completions`: the caller's bytes go to a route of the model alias, to others while nothing of an
-//!   answer has come, the provider's bytes come back, streams event by event. Usage is known also when the caller did not ask for it or hangs
-//!   up; every call leaves exactly one usage event, written after the answer.
-//! - `GET /v1/models`: the aliases.
-//! - `GET /v1/usage`: what was used.
+//! - `POST /v1/chat/completions`, `/v1/embeddings`, `/v1/responses`, `/v1/messages`: the caller's bytes go to a route of
+//!   the model alias, to others while nothing of an answer has come, the provider's bytes come back, streams event by
+//!   event. Usage is known also when the caller did not ask for it or hangs up; every call leaves exactly one usage event,
+//!   written after the answer.
+//! - `GET /v1/models`, `GET /v1/models/{id}`: the aliases.
+//! - `GET /v1/usage`: what was used; `GET /v1/usage/export`: the same, call by call.
 //! - `DELETE /v1/cache`: cached answers are worth nothing any more.
 //!
-//! One file per step, in the order of a call: `completion` reads the request (`completion_request`), sees whether the
-//! caller may ask it (`guard_rails`, `output_limit`), finds the ways to answer it (`catalog`, `routing`)
-//! or an answer to the same question (`cache`), begins a `call` by reserving what it could come to (`worst_case`), tries one way after
-//! the other (`attempt`, `breakers`) in its provider's protocol (`providers`), and passes the answer on, in one piece or through a `relay` that frames (`sse`) and watches (`chunk`, `observation`) it. However it ends (`ending`,
-//! `refusal`), the call leaves its event (`usage_event`, `tokens`) to the `settlements`, and to the `prompt_log` of organizations that
-//! keep one what was said.
+//! One file per step, in the order of a call: `inference` reads the request (`model_request`) to an `endpoint`, sees
+//! whether the caller may ask it (`guard_rails`, `output_limit`), finds the ways to answer it (`catalog`, `routing`) or an
+//! answer to the same question (`cache`), begins a `call` by reserving what it could come to (`worst_case`), tries one
+//! way after the other (`attempt`, `breakers`) in its provider's protocol (`providers`), and passes the answer on, in one
+//! piece or through a `relay` that frames (`sse`) and watches (`answers`, `observation`) it. However it ends (`ending`,
+//! `refusal`), the call leaves its event (`usage_event`, `tokens`, `price`) to the `settlements`, and to the `prompt_log`
+//! of organizations that keep one what was said.
 
 mod answer_headers;
+mod answers;
 mod attempt;
 mod breakers;
 mod cache;
 mod call;
+mod call_log;
 mod catalog;
-mod chunk;
-mod completion;
-mod completion_request;
 mod config;
+mod csv;
 mod ending;
+mod endpoint;
 mod error_words;
 mod guard_rails;
+mod inference;
 mod measure;
+mod members;
+mod model_request;
 mod models;
 mod observation;
 mod output_limit;
+mod price;
 mod prompt_log;
 mod providers;
 mod refusal;
@@ -41,6 +48,8 @@ mod sse;
 mod tokens;
 mod usage;
 mod usage_event;
+mod usage_export;
+mod usage_query;
 mod worst_case;
 
 #[cfg(test)]
@@ -63,6 +72,7 @@ use crate::breakers::Breakers;
 use crate::cache::Cache;
 use crate::call::Payer;
 use crate::catalog::Catalog;
+use crate::endpoint::Endpoint;
 use crate::settlements::Settlements;
 
 pub use config::Config;
@@ -81,11 +91,19 @@ pub struct LlmProxy {
     authenticator: Arc<Authenticator>,
 }
 
-const COMPLETIONS: &str = "/v1/chat/completions";
 const MODELS: &str = "/v1/models";
 const USAGE: &str = "/v1/usage";
+const USAGE_EXPORT: &str = "/v1/usage/export";
 const CACHE: &str = "/v1/cache";
-const ROUTES: [&str; 4] = [COMPLETIONS, MODELS, USAGE, CACHE];
+
+fn is_known(path: &str) -> bool {
+    [MODELS, USAGE, USAGE_EXPORT, CACHE].contains(&path) || model_of(path).is_some() || Endpoint::at(path).is_some()
+}
+
+/// The alias, percent-encoded, in the path of one model.
+fn model_of(path: &str) -> Option<&str> {
+    path.strip_prefix(MODELS)?.strip_prefix('/').filter(|alias| !alias.is_empty() && !alias.contains('/'))
+}
 
 /// What the proxy needs to know of a caller.
 struct Caller {
@@ -107,7 +125,7 @@ impl Function for LlmProxy {
     }
 
     async fn answer(&self, request: Request, context: &Context) -> Result<Response, Problem> {
-        if !ROUTES.contains(&request.uri().path()) {
+        if !is_known(request.uri().path()) {
             return Err(kinds::NOT_FOUND.into());
         }
         let caller = self.authenticator.authenticate(Sent::with(&request), context).await;
@@ -132,7 +150,7 @@ impl LlmProxy {
     /// Answers a request to one of the routes above for an authenticated caller. The scopes are `llm` and, for the
     /// usage, `usage:read`. The request's id is taken from its extensions.
     async fn handle(&self, request: Request, caller: &token::Caller, context: &Context) -> Result<Response, Problem> {
-        let reads_usage = request.uri().path() == USAGE;
+        let reads_usage = [USAGE, USAGE_EXPORT].contains(&request.uri().path());
         caller.require_scope(if reads_usage { "usage:read" } else { "llm" })?;
         guard_rails::check_endpoint(&caller.principal.llm, request.uri().path())?;
         let request_id = request.extensions().get::<RequestId>().cloned();
@@ -155,15 +173,24 @@ impl LlmProxy {
     }
 
     async fn route(&self, request: Request, caller: Caller, context: &Context) -> Result<Response, Problem> {
-        let method = request.method();
-        match request.uri().path() {
-            COMPLETIONS if method == Method::POST => completion::create(self, request, caller, context).await,
+        let (path, method) = (request.uri().path(), request.method());
+        if let Some(endpoint) = Endpoint::at(path) {
+            if method != Method::POST {
+                return Err(Problem::method_not_allowed("POST"));
+            }
+            return inference::create(self, endpoint, request, caller, context).await;
+        }
+        match path {
             MODELS if method == Method::GET => models::list(self, &caller, context).await,
-            USAGE if method == Method::GET => {
-                let query = request.uri().query().unwrap_or_default().to_owned();
+            path @ (USAGE | USAGE_EXPORT) if method == Method::GET => {
+                let query = request.uri().query().unwrap_or_default();
                 let token = caller.user_token.ok_or(kinds::INTERNAL)?;
                 let limits = usage::count(self, &caller.payer.member, context).await?;
-                let mut answer = usage::summary(&self.supabase, &query, &token, context).await?;
+                let mut answer = if path == USAGE {
+                    usage::summary(&self.supabase, query, &token, context).await?
+                } else {
+                    usage_export::export(&self.supabase, query, &token, context).await?
+                };
                 limits::describe(&limits, answer.headers_mut());
                 Ok(answer)
             }
@@ -172,9 +199,14 @@ impl LlmProxy {
                 cache::purge(self, caller.payer.member.tenant(), &token, context).await
             }
             CACHE => Err(Problem::method_not_allowed("DELETE")),
-            COMPLETIONS => Err(Problem::method_not_allowed("POST")),
-            MODELS | USAGE => Err(Problem::method_not_allowed("GET, HEAD")),
-            _ => Err(kinds::NOT_FOUND.into()),
+            MODELS | USAGE | USAGE_EXPORT => Err(Problem::method_not_allowed("GET, HEAD")),
+            _ => {
+                let alias = model_of(path).ok_or(kinds::NOT_FOUND)?;
+                if method != Method::GET {
+                    return Err(Problem::method_not_allowed("GET, HEAD"));
+                }
+                models::find(self, &caller, alias, context).await
+            }
         }
     }
 }

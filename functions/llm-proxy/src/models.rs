@@ -1,28 +1,54 @@
-//! `GET /v1/models`
+//! `GET /v1/models`, `GET /v1/models/{id}`
 
 use bytes::Bytes;
 use http::Response;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use percent_encoding::percent_decode_str;
 use platform::Context;
-use problem::Problem;
-use serde_json::json;
+use problem::{Problem, kinds};
+use serde_json::{Value, json};
 
+use crate::catalog::Model;
 use crate::{Caller, LlmProxy};
 
 /// The aliases that the caller can call, as OpenAI lists models.
 pub(crate) async fn list(proxy: &LlmProxy, caller: &Caller, context: &Context) -> Result<platform::Response, Problem> {
     let models = proxy.catalog.models(context).await?;
     let rails = models.rails(&caller.rules, caller.payer.member.tier);
-    let callable = models
-        .values()
-        .filter(|model| rails.allows_model(&model.alias))
-        .filter(|model| model.routes.iter().any(|route| proxy.config.provider(&route.provider).is_some()));
-    let data: Vec<_> = callable
-        .map(
-            |model| json!({"id": model.alias, "object": "model", "created": model.created, "owned_by": model.owned_by}),
-        )
-        .collect();
+    let usable = models.values().filter(|model| rails.allows_model(&model.alias) && is_callable(proxy, model));
+    let data: Vec<_> = usable.map(object).collect();
     Ok(json_response(json!({"object": "list", "data": data}).to_string().into()))
+}
+
+/// The one alias that `segment` of a path names; 404 if it is not in the caller's list.
+pub(crate) async fn find(
+    proxy: &LlmProxy,
+    caller: &Caller,
+    segment: &str,
+    context: &Context,
+) -> Result<platform::Response, Problem> {
+    let models = proxy.catalog.models(context).await?;
+    let rails = models.rails(&caller.rules, caller.payer.member.tier);
+    let alias = percent_decode_str(segment).decode_utf8().unwrap_or_default();
+    match models.get(&alias).filter(|model| rails.allows_model(&alias) && is_callable(proxy, model)) {
+        Some(model) => Ok(json_response(object(model).to_string().into())),
+        None => Err(not_found(&alias)),
+    }
+}
+
+/// 404 for an alias that is not in the list.
+pub(crate) fn not_found(alias: &str) -> Problem {
+    let shown: String = alias.chars().take(100).collect();
+    let detail = format!("There is no model `{shown}`; `GET /v1/models` lists all.");
+    Problem::new(kinds::MODEL_NOT_FOUND).at("/model", detail)
+}
+
+fn is_callable(proxy: &LlmProxy, model: &Model) -> bool {
+    model.routes.iter().any(|route| proxy.config.provider_of(route).is_some())
+}
+
+fn object(model: &Model) -> Value {
+    json!({"id": model.alias, "object": "model", "created": model.created, "owned_by": model.owned_by})
 }
 
 /// 200 with a JSON body that concerns only the caller.

@@ -1,8 +1,8 @@
 //! What has been seen of an answer so far. Its size does not grow with the answer.
 
 use platform::Timestamp;
+use serde_json::value::RawValue;
 
-use crate::chunk::{Choice, Chunk, text};
 use crate::tokens::Tokens;
 
 /// Seen so far.
@@ -12,6 +12,10 @@ pub(crate) struct Observation {
     pub(crate) model: Option<String>,
     /// The last usage that the provider reported.
     pub(crate) tokens: Option<Tokens>,
+    /// In which service tier, as the provider calls it.
+    pub(crate) service_tier: Option<String>,
+    /// What it reported of the input before there was an answer.
+    pub(crate) prompt: Option<Tokens>,
     /// The last reason for which a choice ended.
     pub(crate) finish_reason: Option<String>,
     /// Generated text, in bytes of JSON.
@@ -20,6 +24,8 @@ pub(crate) struct Observation {
     pub(crate) first_token_at: Option<Timestamp>,
     /// Whether the model has called a tool.
     pub(crate) calls_tools: bool,
+    /// The number of the last event, where events have one.
+    pub(crate) sequence_number: Option<u64>,
     begun: Choices,
     finished: Choices,
 }
@@ -30,32 +36,44 @@ struct Choices(u128);
 
 /// As the accounts have room for it.
 const LONGEST_MODEL: usize = 200;
-const LONGEST_REASON: usize = 100;
+const LONGEST_NAME: usize = 100;
 
 impl Observation {
-    /// Takes note of `chunk`, which arrived at `now`.
-    pub(crate) fn see(&mut self, chunk: &Chunk<'_>, now: Timestamp) {
+    /// Who answers; the first name that is one counts.
+    pub(crate) fn name(&mut self, model: Option<&RawValue>) {
         if self.model.is_none() {
-            self.model = chunk.model.and_then(text).filter(|model| is_name(model, LONGEST_MODEL));
-        }
-        if let Some(tokens) = chunk.usage.and_then(Tokens::reported) {
-            self.tokens = Some(tokens);
-        }
-        for choice in chunk.choices.iter().flatten() {
-            self.see_choice(choice, now);
+            self.model = model.and_then(text).filter(|model| is_name(model, LONGEST_MODEL));
         }
     }
 
-    fn see_choice(&mut self, choice: &Choice<'_>, now: Timestamp) {
-        let index = choice.index.unwrap_or(0);
+    /// The answer at `index` has begun, perhaps without any text so far.
+    pub(crate) fn begin(&mut self, index: u32) {
         self.begun.insert(index);
-        self.calls_tools |= choice.calls_tools();
-        let bytes = choice.content_bytes();
+    }
+
+    /// So many bytes of generated text have come.
+    pub(crate) fn content(&mut self, bytes: usize, now: Timestamp) {
         if bytes > 0 {
             self.content_bytes += bytes as u64;
-            self.first_token_at.get_or_insert(now);
+            self.start(now);
         }
-        if let Some(reason) = choice.finish_reason.and_then(text).filter(|reason| is_name(reason, LONGEST_REASON)) {
+    }
+
+    /// Something that is more than a beginning has come, without text.
+    pub(crate) fn start(&mut self, now: Timestamp) {
+        self.first_token_at.get_or_insert(now);
+    }
+
+    /// In which service tier it is answered; the first name that is one counts.
+    pub(crate) fn tier(&mut self, tier: Option<&RawValue>) {
+        if self.service_tier.is_none() {
+            self.service_tier = tier.and_then(name);
+        }
+    }
+
+    /// The answer at `index` has ended, if `reason` is one.
+    pub(crate) fn finish(&mut self, index: u32, reason: Option<&RawValue>) {
+        if let Some(reason) = reason.and_then(name) {
             self.finished.insert(index);
             self.finish_reason = Some(reason);
         }
@@ -78,60 +96,17 @@ impl Choices {
     }
 }
 
-fn is_name(text: &str, longest: usize) -> bool {
-    (1..=longest).contains(&text.len()) && !text.contains(char::is_control)
+/// A JSON string that can be the name of something. `None` if it is something else.
+pub(crate) fn name(raw: &RawValue) -> Option<String> {
+    text(raw).filter(|text| is_name(text, LONGEST_NAME))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::chunk::Reading;
+/// A JSON string as text. `None` if it is something else.
+pub(crate) fn text(raw: &RawValue) -> Option<String> {
+    serde_json::from_str(raw.get()).ok()
+}
 
-    fn observe(chunks: &[&str]) -> Observation {
-        let mut observation = Observation::default();
-        for chunk in chunks {
-            let Reading::Chunk(chunk) = Reading::of(chunk.as_bytes()) else { panic!("not a chunk") };
-            observation.see(&chunk, Timestamp::UNIX_EPOCH);
-        }
-        observation
-    }
-
-    #[test]
-    fn an_answer_is_finished_when_every_choice_is() {
-        let first = r#"{"choices":[{"index":0,"delta":{"content":"a"},"finish_reason":null}]}"#;
-        let second = r#"{"choices":[{"index":1,"delta":{"content":"b"},"finish_reason":null}]}"#;
-        let end = [
-            r#"{"choices":[{"index":0,"finish_reason":"stop"}]}"#,
-            r#"{"choices":[{"index":1,"finish_reason":"length"}]}"#,
-        ];
-        assert!(!observe(&[]).is_finished());
-        assert!(observe(&[first, end[0]]).is_finished());
-        assert!(!observe(&[first, second, end[0]]).is_finished());
-        let both = observe(&[first, second, end[0], end[1]]);
-        assert!(both.is_finished());
-        assert_eq!(both.finish_reason.as_deref(), Some("length"));
-    }
-
-    #[test]
-    fn the_last_usage_counts_and_a_null_does_not_erase_it() {
-        let seen = observe(&[
-            r#"{"usage":{"prompt_tokens":5,"completion_tokens":1}}"#,
-            r#"{"usage":{"prompt_tokens":5,"completion_tokens":2}}"#,
-            r#"{"usage":null}"#,
-        ]);
-        assert_eq!(seen.tokens, Some(Tokens { input: 5, output: 2, cached_input: 0 }));
-    }
-
-    #[test]
-    fn an_empty_model_name_is_no_answer_to_who_answers() {
-        assert_eq!(
-            observe(&[r#"{"model":""}"#, r#"{"model":"m-1"}"#, r#"{"model":"m-2"}"#]).model.as_deref(),
-            Some("m-1")
-        );
-    }
-
-    #[test]
-    fn a_role_without_text_is_not_the_first_token() {
-        assert!(observe(&[r#"{"choices":[{"delta":{"role":"assistant","content":""}}]}"#]).first_token_at.is_none());
-    }
+/// Whether `text` has a length that a name may have, and nothing in it that a log would break at.
+fn is_name(text: &str, longest: usize) -> bool {
+    (1..=longest).contains(&text.len()) && !text.contains(char::is_control)
 }

@@ -10,8 +10,9 @@ use platform::Context;
 use serde_json::json;
 use supabase::{Identity, RECORD_PROMPT_LOG, Supabase};
 
-use crate::chunk::{Choice, Chunk};
-use crate::completion_request::CompletionRequest;
+use crate::answers;
+use crate::endpoint::Endpoint;
+use crate::model_request::ModelRequest;
 use crate::usage_event::UsageEvent;
 
 /// What is kept of a prompt, in bytes of text.
@@ -23,6 +24,7 @@ const GATHERED: usize = ANSWER + 8 * 1024;
 
 /// An answer as far as it has come, and who waits for it.
 pub(crate) struct PromptLog {
+    endpoint: Endpoint,
     answer: String,
     is_cut: bool,
     ended: oneshot::Sender<Ended>,
@@ -38,7 +40,7 @@ struct Ended {
 impl PromptLog {
     /// Begins the log of a call. The background of the request waits for its end, since hosts let nothing begin once a
     /// caller has gone.
-    pub(crate) fn begin(request: &CompletionRequest, supabase: &Supabase, context: &Context) -> Self {
+    pub(crate) fn begin(request: &ModelRequest, supabase: &Supabase, context: &Context) -> Self {
         let (ended, end) = oneshot::channel();
         let (body, supabase, background) = (request.body().clone(), supabase.clone(), context.clone());
         context.background.spawn(Box::pin(async move {
@@ -46,7 +48,7 @@ impl PromptLog {
                 write(body, ended, &supabase, &background).await;
             }
         }));
-        Self { answer: String::new(), is_cut: false, ended }
+        Self { endpoint: request.endpoint, answer: String::new(), is_cut: false, ended }
     }
 
     /// Another try begins: what the last one had is forgotten.
@@ -55,11 +57,10 @@ impl PromptLog {
         self.is_cut = false;
     }
 
-    /// Takes the text of the first answer of `chunk`: of a stream the next piece of it, so that what belongs together comes
+    /// Takes the text of the first answer in `json`: of a stream the next piece of it, so that what belongs together comes
     /// together.
-    pub(crate) fn take(&mut self, chunk: &Chunk<'_>) {
-        let first = chunk.choices.iter().flatten().filter(|choice| choice.index.unwrap_or(0) == 0);
-        for text in first.flat_map(Choice::texts) {
+    pub(crate) fn take(&mut self, json: &[u8]) {
+        for text in answers::texts(self.endpoint, json) {
             let room = GATHERED.saturating_sub(self.answer.len());
             if self.is_cut || text.len() > room {
                 let fits = if self.is_cut { "" } else { transcript::beginning(&text, room) };

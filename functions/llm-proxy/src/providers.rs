@@ -1,8 +1,12 @@
 //! Providers and the protocols they speak.
 //!
-//! In here a completion is OpenAI's: its request, answer, events and errors. A protocol translates from it and to it, one
-//! file each; OpenAI's own passes the bytes on as they are.
+//! In here each endpoint is its inventor's: its request, answer, events and errors. A protocol translates from it and to
+//! it, one file each; the inventor's own passes the bytes on as they are.
 
+mod anthropic;
+mod azure;
+mod bedrock;
+mod messages;
 mod openai;
 mod together;
 
@@ -15,9 +19,15 @@ use problem::Problem;
 use secrecy::{ExposeSecret as _, SecretString};
 use uuid::Uuid;
 
-use crate::completion_request::CompletionRequest;
+use crate::catalog::Route;
+use crate::endpoint::Endpoint;
 use crate::error_words::ErrorWords;
+use crate::model_request::ModelRequest;
 
+pub(crate) use anthropic::Anthropic;
+pub(crate) use azure::{Azure, Credential};
+pub(crate) use bedrock::Bedrock;
+pub(crate) use messages::Messages;
 pub(crate) use openai::OpenAi;
 pub(crate) use together::Together;
 
@@ -25,16 +35,22 @@ pub(crate) use together::Together;
 pub(crate) struct Provider {
     /// As the routes of the catalog name it.
     pub(crate) name: &'static str,
-    pub(crate) protocol: Box<dyn Protocol>,
+    /// What it speaks.
+    pub(crate) protocols: Vec<Box<dyn Protocol>>,
 }
 
-/// How a provider is asked, and how what it answers is OpenAI's.
+/// How a provider is asked, and how what it answers is the endpoint's.
 pub(crate) trait Protocol: Send + Sync {
-    /// The request for `completion` to the model that the provider knows as `model`, with our credential. What every
-    /// provider is sent comes on top.
-    fn request(&self, completion: &CompletionRequest, model: &str, context: &Context) -> Result<Request, Problem>;
+    /// Whether it is a way to answer at `endpoint`.
+    fn serves(&self, endpoint: Endpoint) -> bool {
+        endpoint == Endpoint::ChatCompletions
+    }
 
-    /// The member of a request that says how long an answer may become.
+    /// What `request` becomes for the model of `route`, with our credential. What every provider is sent comes on top. What
+    /// the protocol cannot express is refused, with the member that it cannot.
+    fn request(&self, request: &ModelRequest, route: &Route, context: &Context) -> Result<Request, Problem>;
+
+    /// The member of a chat completion that says how long an answer may become; other endpoints have one each.
     fn limit_member(&self) -> &'static str {
         "max_tokens"
     }
@@ -71,16 +87,24 @@ pub(crate) struct Identity {
     pub(crate) created: Timestamp,
 }
 
-/// An error of a provider with the status that OpenAI would give it.
+/// An error of a provider with the status that the endpoint's inventor would give it.
 pub(crate) struct Refusal {
     pub(crate) status: StatusCode,
     pub(crate) words: ErrorWords,
 }
 
 impl Provider {
+    /// The protocol in which it answers at `endpoint`.
+    pub(crate) fn protocol(&self, endpoint: Endpoint) -> Option<&dyn Protocol> {
+        self.protocols.iter().find(|protocol| protocol.serves(endpoint)).map(|protocol| &**protocol)
+    }
+
     /// Whether `text` has one of our secrets in it.
     pub(crate) fn is_revealed_by(&self, text: &str) -> bool {
-        self.protocol.secrets().iter().any(|secret| text.contains(secret.expose_secret()))
+        self.protocols
+            .iter()
+            .flat_map(|protocol| protocol.secrets())
+            .any(|secret| text.contains(secret.expose_secret()))
     }
 }
 

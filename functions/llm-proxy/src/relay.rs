@@ -12,11 +12,10 @@ use futures_util::FutureExt;
 use futures_util::stream::{Stream, StreamExt};
 use platform::{BodyError, BoxFuture, ByteStream, Clock, Timestamp};
 
+use crate::answers::Verdict;
 use crate::call::Call;
-use crate::chunk::Reading;
 use crate::config::Timeouts;
 use crate::ending::{Ending, error_event};
-use crate::error_words::ErrorWords;
 use crate::sse::{self, Framer};
 use crate::usage_event::Status;
 
@@ -29,7 +28,7 @@ pub(crate) struct Relay {
     /// Read before the answer's head was sent.
     held: VecDeque<Bytes>,
     framer: Framer,
-    /// The caller did not ask for the chunk that carries only usage.
+    /// The caller did not ask for the event that carries only usage.
     hides_usage: bool,
     call: Call,
     clock: Arc<dyn Clock>,
@@ -46,10 +45,10 @@ pub(crate) struct Relay {
 enum State {
     /// Events are coming.
     Flowing(ByteStream),
-    /// `[DONE]` has been passed on. The end of the provider's body is awaited for a moment, so that its connection can
+    /// The last event has been passed on. The end of the provider's body is awaited for a moment, so that its connection can
     /// be used again.
     Draining(ByteStream),
-    /// The last event has been passed on, and this is how it ended.
+    /// Nothing more comes, and this is how it ended.
     Ended(Ending),
     /// The caller has been told everything.
     Closed,
@@ -60,15 +59,7 @@ enum Step {
     End(Ending),
 }
 
-/// What is to be done with one event.
-enum Verdict {
-    Pass,
-    Hide,
-    /// With `[DONE]`, which is passed on itself, or for a failure.
-    End(Ending),
-}
-
-/// An event longer than this is no chunk of a completion, not even one with an image in it.
+/// An event longer than this is no piece of an answer, not even one with an image in it.
 pub(crate) const LONGEST_EVENT: usize = 4 * 1024 * 1024;
 /// A write is also the only way in which some hosts notice that the caller has gone.
 const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(15);
@@ -200,12 +191,12 @@ impl Relay {
         let (mut from, mut start, mut stop, mut last) = (0, 0, block.len(), None);
         for &end in self.framer.ends() {
             let event = block.get(start..end).unwrap_or_default();
-            match judge(event, &mut self.call, self.hides_usage, now) {
-                Verdict::Pass => (),
-                Verdict::Hide => {
+            match judge(event, &mut self.call, now) {
+                Verdict::Usage if self.hides_usage => {
                     kept.get_or_insert_default().extend_from_slice(block.get(from..start).unwrap_or_default());
                     from = end;
                 }
+                Verdict::Pass | Verdict::Usage => (),
                 Verdict::End(ending) => {
                     stop = if ending == Ending::Done { end } else { start };
                     last = Some(ending);
@@ -297,13 +288,13 @@ impl Stream for Relay {
             Step::Pass(bytes) => Some(Ok(bytes)),
             Step::End(ending) => {
                 self.call.settle(ending.status());
-                ending.problem(&self.limits).map(|problem| Ok(error_event(&ending, &problem)))
+                ending.problem(&self.limits).map(|problem| Ok(error_event(&ending, &problem, &self.call)))
             }
         })
     }
 }
 
-fn judge(event: &[u8], call: &mut Call, hides_usage: bool, now: Timestamp) -> Verdict {
+fn judge(event: &[u8], call: &mut Call, now: Timestamp) -> Verdict {
     if event.len() > LONGEST_EVENT {
         return Verdict::End(Ending::TooLong);
     }
@@ -311,18 +302,5 @@ fn judge(event: &[u8], call: &mut Call, hides_usage: bool, now: Timestamp) -> Ve
     if data.is_empty() {
         return Verdict::Pass;
     }
-    if data.starts_with(b"[DONE]") {
-        return Verdict::End(Ending::Done);
-    }
-    match Reading::of(&data) {
-        Reading::Malformed => Verdict::End(Ending::Malformed),
-        Reading::Other => Verdict::Pass,
-        Reading::Chunk(chunk) => {
-            if let Some(error) = chunk.error() {
-                return Verdict::End(Ending::Reported(ErrorWords::of(error)));
-            }
-            call.see(&chunk, &data, now);
-            if hides_usage && chunk.is_usage_only() { Verdict::Hide } else { Verdict::Pass }
-        }
-    }
+    call.see_event(&data, now)
 }

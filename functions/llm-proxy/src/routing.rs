@@ -5,36 +5,70 @@ use problem::{Problem, kinds};
 
 use crate::catalog::{Models, Route};
 use crate::config::Config;
-use crate::providers::Provider;
+use crate::endpoint::Endpoint;
+use crate::model_request::ModelRequest;
+use crate::models;
+use crate::providers::{Protocol, Provider};
 
-/// A route whose provider is configured.
+/// A route whose provider is configured and knows the endpoint.
 #[derive(Clone, Copy)]
 pub(crate) struct Way<'a> {
     pub(crate) provider: &'a Provider,
+    pub(crate) protocol: &'a dyn Protocol,
+    pub(crate) endpoint: Endpoint,
     pub(crate) route: &'a Route,
 }
 
-/// The ways of `alias`, the first to be tried first: by priority, and by chance and weight among equals. 404 if there
-/// is none.
+/// The ways to answer `request`, the first to be tried first: by priority, and by chance and weight among equals. 404 if
+/// there is no such model, 400 if it is not for this endpoint.
 pub(crate) fn ways<'a>(
     config: &'a Config,
-    models: &'a Models,
-    alias: &str,
+    catalog: &'a Models,
+    request: &ModelRequest,
     context: &Context,
 ) -> Result<Vec<Way<'a>>, Problem> {
-    let routes = models.get(alias).into_iter().flat_map(|model| &model.routes);
-    let ways = routes.filter_map(|route| Some(Way { provider: config.provider(&route.provider)?, route }));
-    let mut ways: Vec<_> = ways.collect();
+    let routes = catalog.get(&request.model).into_iter().flat_map(|model| &model.routes);
+    let mut ways = at(config, routes.clone(), request.endpoint);
     if ways.is_empty() {
-        let shown: String = alias.chars().take(100).collect();
-        let detail = format!("There is no model `{shown}`; `GET /v1/models` lists all.");
-        return Err(Problem::new(kinds::MODEL_NOT_FOUND).at("/model", detail));
+        let elsewhere = Endpoint::ALL.into_iter().filter(|endpoint| !at(config, routes.clone(), *endpoint).is_empty());
+        return Err(not_here(config, catalog, request, &elsewhere.collect::<Vec<_>>()));
     }
     ways.sort_by_key(|way| way.route.priority); // stable: equals stay in the order of their positions
     if ways.iter().any(|way| way.route.weight > 0) {
         shuffle(&mut ways, context);
     }
     Ok(ways)
+}
+
+fn at<'a>(config: &'a Config, routes: impl Iterator<Item = &'a Route>, endpoint: Endpoint) -> Vec<Way<'a>> {
+    let way = |route: &'a Route| {
+        let provider = config.provider_of(route)?;
+        Some(Way { provider, protocol: provider.protocol(endpoint)?, endpoint, route })
+    };
+    routes.filter_map(way).collect()
+}
+
+fn not_here(config: &Config, catalog: &Models, request: &ModelRequest, elsewhere: &[Endpoint]) -> Problem {
+    if elsewhere.is_empty() {
+        return if is_unpriced(config, catalog, &request.model) {
+            let shown: String = request.model.chars().take(100).collect();
+            let detail = format!("The price of `{shown}` is not known, and without one it is not called here.");
+            Problem::new(kinds::MODEL_NOT_FOUND).at("/model", detail)
+        } else {
+            models::not_found(&request.model)
+        };
+    }
+    let paths: Vec<_> = elsewhere.iter().map(|endpoint| format!("`/v1{}`", endpoint.below_base())).collect();
+    let here = request.endpoint.below_base();
+    let detail =
+        format!("No provider of the model `{}` knows `/v1{here}`; use it at {}.", request.model, paths.join(" or "));
+    Problem::new(kinds::INVALID_REQUEST).at("/model", detail)
+}
+
+/// Whether nothing but a price is missing.
+fn is_unpriced(config: &Config, catalog: &Models, alias: &str) -> bool {
+    let mut routes = catalog.get(alias).into_iter().flat_map(|model| &model.routes);
+    routes.any(|route| config.provider(&route.provider).is_some())
 }
 
 /// Draws within each priority, without putting back, as likely as the weights say.
@@ -88,8 +122,12 @@ mod tests {
 
     fn order(routes: &[Route], host: &Host) -> Vec<String> {
         let protocol = OpenAi::at(&"http://provider.test/v1".parse().unwrap(), None).unwrap();
-        let provider = Provider { name: "simulator", protocol: Box::new(protocol) };
-        let mut ways: Vec<_> = routes.iter().map(|route| Way { provider: &provider, route }).collect();
+        let provider = Provider { name: "simulator", protocols: vec![Box::new(protocol)] };
+        let protocol = &*provider.protocols[0];
+        let mut ways: Vec<_> = routes
+            .iter()
+            .map(|route| Way { provider: &provider, protocol, endpoint: Endpoint::ChatCompletions, route })
+            .collect();
         ways.sort_by_key(|way| way.route.priority);
         shuffle(&mut ways, &host.context());
         ways.iter().map(|way| way.route.model.clone()).collect()

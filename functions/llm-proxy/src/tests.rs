@@ -1,17 +1,25 @@
 //! The proxy from the outside, on a host that does only what a test wrote down.
 
 mod accounts;
+mod anthropic;
+mod azure;
+mod bedrock;
 mod budgets;
 mod cache;
 mod callers;
 mod catalog;
+mod embeddings;
 mod failover;
 mod guard_rails;
 mod json_answers;
+mod messages;
+mod prices;
 mod prompt_log;
 mod requests;
 mod resources;
+mod responses;
 mod streams;
+mod usage;
 
 use std::future::Future;
 use std::sync::Mutex;
@@ -51,6 +59,8 @@ struct Database {
     generation: u64,
     /// Prompts that were logged.
     logged: Vec<Value>,
+    /// What an export has, two rows a page.
+    exported: Vec<Value>,
 }
 
 impl Scene {
@@ -80,6 +90,7 @@ impl Scene {
             recorded: Vec::new(),
             generation: 0,
             logged: Vec::new(),
+            exported: Vec::new(),
         }));
         Self { host, proxy, database }
     }
@@ -123,6 +134,22 @@ impl Scene {
 
     fn complete(&self, body: &str) -> Result<Response, Problem> {
         self.call(post(body.to_owned()))
+    }
+
+    /// Asks at another endpoint.
+    fn ask(&self, path: &str, body: &str) -> Result<Response, Problem> {
+        self.call(post_to(path, body.to_owned()))
+    }
+
+    /// What comes of a stream that the provider sends in these parts and then ends, and the usage event.
+    fn relay(&self, path: &str, request: &str, parts: &[&[u8]]) -> (String, Value) {
+        let provider = self.provider_stream();
+        for part in parts {
+            provider.send(part.to_vec());
+        }
+        provider.finish();
+        let answer = self.ask(path, request).unwrap();
+        (text(self, answer), self.event())
     }
 
     /// Lets the ledger answer calls that wait for it.
@@ -187,11 +214,21 @@ impl Database {
                 self.logged.push(arguments["payload"].clone());
                 json!({"recorded": 1})
             }
+            "export_usage" => self.export(&arguments["payload"]),
             "touch_keys" => json!({"touched": 1}),
             "authz_changes" => json!({"as_of": "2026-01-01T00:00:00Z", "changes": {}}),
             other => panic!("nobody calls {other}"),
         };
         Ok(response(200, "application/json", answer.to_string()))
+    }
+}
+
+impl Database {
+    fn export(&self, payload: &Value) -> Value {
+        let after = self.exported.iter().position(|row| row[0] == payload["after"]).map_or(0, |at| at + 1);
+        let page: Vec<_> = self.exported.iter().skip(after).take(2).cloned().collect();
+        let last = page.last().filter(|_| after + 2 < self.exported.len());
+        json!({"columns": ["id", "alias"], "rows": page, "next_after": last.map(|row| &row[0])})
     }
 }
 
@@ -202,6 +239,7 @@ fn models() -> Value {
     json!({"models": [
         {"alias": "default", "created": 1_700_000_000, "owned_by": "qlp", "routes": [route("together", "meta/llama"), route("simulator", "sim/large")]},
         {"alias": "elsewhere", "created": 1_700_000_001, "owned_by": "qlp", "routes": [route("together", "meta/llama")]},
+        {"alias": "claude", "created": 1_700_000_003, "owned_by": "qlp", "routes": [route("anthropic", "claude-x")]},
         {"alias": "unpriced", "created": 1_700_000_002, "owned_by": "qlp", "routes": [unpriced]},
     ]})
 }
@@ -218,7 +256,11 @@ fn caller() -> Caller {
 }
 
 fn post(body: impl Into<Body>) -> Request {
-    let request = http::Request::post("https://edge.test/v1/chat/completions").header(CONTENT_TYPE, "application/json");
+    post_to("/v1/chat/completions", body)
+}
+
+fn post_to(path: &str, body: impl Into<Body>) -> Request {
+    let request = http::Request::post(format!("https://edge.test{path}")).header(CONTENT_TYPE, "application/json");
     request.body(body.into()).unwrap()
 }
 

@@ -1,22 +1,17 @@
-//! Token counts and what they cost.
+//! Token counts.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// How many tokens a call used. Cached tokens are part of the input.
+/// How many tokens a call used. What the provider's cache gave or took is part of the input.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Tokens {
     pub(crate) input: u64,
     pub(crate) output: u64,
+    /// Read from the provider's cache.
     pub(crate) cached_input: u64,
-}
-
-/// What one token costs on a route, in nano-dollars.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Price {
-    pub(crate) input: u64,
-    pub(crate) output: u64,
-    pub(crate) cached_input: u64,
+    /// Written into it.
+    pub(crate) cache_write: u64,
 }
 
 impl Tokens {
@@ -28,40 +23,27 @@ impl Tokens {
             completion_tokens: Option<u64>,
             prompt_tokens_details: Option<Details>,
         }
-        #[derive(Deserialize)]
+        #[derive(Deserialize, Default)]
         struct Details {
             cached_tokens: Option<u64>,
+            cache_write_tokens: Option<u64>,
         }
         let usage: Usage = serde_json::from_str(usage.get()).ok()?;
         if usage.prompt_tokens.is_none() && usage.completion_tokens.is_none() {
             return None;
         }
         let input = usage.prompt_tokens.unwrap_or(0);
-        let cached = usage.prompt_tokens_details.and_then(|details| details.cached_tokens).unwrap_or(0);
-        Some(Self { input, output: usage.completion_tokens.unwrap_or(0), cached_input: cached.min(input) })
+        let details = usage.prompt_tokens_details.unwrap_or_default();
+        let cached_input = details.cached_tokens.unwrap_or(0).min(input);
+        let cache_write = details.cache_write_tokens.unwrap_or(0).min(input - cached_input);
+        Some(Self { input, output: usage.completion_tokens.unwrap_or(0), cached_input, cache_write })
     }
 
     /// An estimate from bytes of text: one token per four bytes, rounded up. English prose has about 4.5 bytes per
     /// token, so the estimate is a little high; JSON escapes make it higher.
-    pub(crate) fn estimated(input_bytes: u64, output_bytes: u64) -> Self {
-        Self { input: input_bytes.div_ceil(4), output: output_bytes.div_ceil(4), cached_input: 0 }
+    pub(crate) fn estimated(bytes: u64) -> u64 {
+        bytes.div_ceil(4)
     }
-}
-
-impl Price {
-    /// What `tokens` cost, in nano-dollars. Saturates far beyond any bill.
-    pub(crate) fn cost(&self, tokens: Tokens) -> i64 {
-        let fresh = tokens.input.saturating_sub(tokens.cached_input);
-        let parts = [(fresh, self.input), (tokens.cached_input, self.cached_input), (tokens.output, self.output)];
-        let sum: u128 = parts.iter().map(|(count, price)| u128::from(*count) * u128::from(*price)).sum();
-        i64::try_from(sum).unwrap_or(i64::MAX)
-    }
-}
-
-/// Nano-dollars as dollars, exactly, without trailing zeros: `0.00012`.
-pub(crate) fn dollars(nano: i64) -> String {
-    let text = format!("{}.{:09}", nano / 1_000_000_000, nano.unsigned_abs() % 1_000_000_000);
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 #[cfg(test)]
@@ -74,12 +56,12 @@ mod tests {
 
     #[test]
     fn reads_what_providers_report_and_takes_zero_for_zero() {
-        let usage = r#"{"prompt_tokens":10,"completion_tokens":0,"total_tokens":10,"prompt_tokens_details":{"cached_tokens":4},"x":null}"#;
-        assert_eq!(reported(usage), Some(Tokens { input: 10, output: 0, cached_input: 4 }));
+        let usage = r#"{"prompt_tokens":10,"completion_tokens":0,"total_tokens":10,"prompt_tokens_details":{"cached_tokens":4,"cache_write_tokens":3},"x":null}"#;
+        assert_eq!(reported(usage), Some(Tokens { input: 10, output: 0, cached_input: 4, cache_write: 3 }));
         assert_eq!(reported(r#"{"prompt_tokens":0,"completion_tokens":0}"#), Some(Tokens::default()));
         assert_eq!(
             reported(r#"{"prompt_tokens":3,"prompt_tokens_details":null}"#),
-            Some(Tokens { input: 3, output: 0, cached_input: 0 })
+            Some(Tokens { input: 3, ..Tokens::default() })
         );
         assert_eq!(reported("{}"), None);
         assert_eq!(reported(r#"{"prompt_tokens":-1}"#), None);
@@ -87,27 +69,12 @@ mod tests {
 
     #[test]
     fn more_cached_than_input_tokens_are_cut_to_the_input() {
-        let usage = r#"{"prompt_tokens":2,"completion_tokens":1,"prompt_tokens_details":{"cached_tokens":9}}"#;
-        assert_eq!(reported(usage).unwrap().cached_input, 2);
-    }
-
-    #[test]
-    fn cached_tokens_have_their_own_price() {
-        let price = Price { input: 150, output: 600, cached_input: 75 };
-        assert_eq!(price.cost(Tokens { input: 100, output: 10, cached_input: 40 }), 60 * 150 + 40 * 75 + 10 * 600);
-    }
-
-    #[test]
-    fn absurd_counts_saturate() {
-        let price = Price { input: u64::MAX, output: u64::MAX, cached_input: 0 };
-        assert_eq!(price.cost(Tokens { input: u64::MAX / 2, output: 1, cached_input: 0 }), i64::MAX);
-    }
-
-    #[test]
-    fn dollars_are_exact_decimals() {
-        assert_eq!(
-            [0, 1, 120_000, 1_500_000_000, 2_000_000_000].map(dollars),
-            ["0", "0.000000001", "0.00012", "1.5", "2"]
-        );
+        let cut = |cached: u64, written: u64| {
+            let details = format!(r#"{{"cached_tokens":{cached},"cache_write_tokens":{written}}}"#);
+            let usage = format!(r#"{{"prompt_tokens":5,"completion_tokens":1,"prompt_tokens_details":{details}}}"#);
+            let tokens = reported(&usage).unwrap();
+            (tokens.cached_input, tokens.cache_write)
+        };
+        assert_eq!([cut(9, 9), cut(2, 9), cut(0, 9), cut(2, 3)], [(5, 0), (2, 3), (0, 5), (2, 3)]);
     }
 }

@@ -13,10 +13,14 @@ pub(crate) struct UsageEvent {
     pub(crate) user_id: Uuid,
     pub(crate) org_id: Option<Uuid>,
     pub(crate) api_key_id: Option<Uuid>,
+    /// OpenTelemetry's `gen_ai.operation.name`.
+    pub(crate) operation: &'static str,
     pub(crate) alias: String,
     pub(crate) provider: &'static str,
     /// Who answered; the route's model if the provider did not say.
     pub(crate) model: String,
+    /// In which service tier the provider says it answered, or was asked to.
+    pub(crate) service_tier: Option<String>,
     pub(crate) stream: bool,
     pub(crate) status: Status,
     /// What the caller was told; nothing if it had hung up before.
@@ -25,15 +29,18 @@ pub(crate) struct UsageEvent {
     pub(crate) input_tokens: u64,
     pub(crate) output_tokens: u64,
     pub(crate) cached_input_tokens: u64,
+    pub(crate) cache_write_tokens: u64,
     pub(crate) usage_source: UsageSource,
     /// Nothing if the price is not known.
     pub(crate) cost_nano_usd: Option<i64>,
+    /// By which price it was charged; nothing if none is known.
+    pub(crate) price_version: Option<String>,
+    /// Whether the edge's own cache answered.
+    pub(crate) cache_hit: bool,
     pub(crate) latency_ms: u64,
     /// Of a stream that had any text.
     pub(crate) time_to_first_token_ms: Option<u64>,
     pub(crate) attempts: u32,
-    /// Whether the answer came from the cache: nothing was paid for it.
-    pub(crate) cache_hit: bool,
     pub(crate) started_at: Timestamp,
 }
 
@@ -74,6 +81,18 @@ pub(crate) enum UsageSource {
     Reserved,
     /// Nothing reached the caller and the failure was not its own: nothing is charged.
     None,
+}
+
+impl UsageSource {
+    /// As it is written in the event.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Provider => "provider",
+            Self::Estimated => "estimated",
+            Self::Reserved => "reserved",
+            Self::None => "none",
+        }
+    }
 }
 
 impl Status {

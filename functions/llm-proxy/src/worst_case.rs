@@ -3,10 +3,11 @@
 use quota::account::Amounts;
 
 use crate::catalog::Route;
-use crate::completion_request::CompletionRequest;
 use crate::config::Timeouts;
+use crate::model_request::ModelRequest;
+use crate::price::Price;
 use crate::routing::Way;
-use crate::tokens::{Price, Tokens};
+use crate::tokens::Tokens;
 
 /// For models of which the catalog does not say it, and callers who do not either. What an answer has beyond that is
 /// owed.
@@ -15,21 +16,29 @@ const LONGEST_ANSWER: u64 = 16_384;
 const GRACE_SECONDS: u64 = 60;
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
 
-/// A token for every byte that the model reads, and all the answers at their longest.
-pub(crate) fn tokens(request: &CompletionRequest, route: &Route) -> Tokens {
+/// A token for every byte that the model reads, those that are tokens already, unless that is more than it takes, and all
+/// the answers at their longest.
+pub(crate) fn tokens(request: &ModelRequest, route: &Route) -> Tokens {
+    let answer = longest_answer(request, route);
+    let input = request.prompt.most_tokens();
+    let input = route.max_input_tokens.map_or(input, |longest| input.min(longest));
+    Tokens { input, output: answer.saturating_mul(request.choices), ..Tokens::default() }
+}
+
+/// How long one answer may become: as long as the caller wants, and the model can.
+pub(crate) fn longest_answer(request: &ModelRequest, route: &Route) -> u64 {
     let longest = route.max_output_tokens.unwrap_or(LONGEST_ANSWER);
-    let answer = request.max_tokens.map_or(longest, |wanted| wanted.min(route.max_output_tokens.unwrap_or(wanted)));
-    Tokens { input: request.text_bytes, output: answer.saturating_mul(request.choices), cached_input: 0 }
+    request.max_tokens.map_or(longest, |wanted| wanted.min(route.max_output_tokens.unwrap_or(wanted)))
 }
 
 /// The route on which the most could be spent; one without a price comes before all.
-pub(crate) fn dearest<'a>(request: &CompletionRequest, ways: &'a [Way<'a>]) -> Option<&'a Way<'a>> {
-    ways.iter().max_by_key(|way| amounts(tokens(request, way.route), way.route.price()).nano_usd)
+pub(crate) fn dearest<'a>(request: &ModelRequest, ways: &'a [Way<'a>]) -> Option<&'a Way<'a>> {
+    ways.iter().max_by_key(|way| on(request, way.route).nano_usd)
 }
 
 /// What could be used at most on any of `ways`.
-pub(crate) fn on_any(request: &CompletionRequest, ways: &[Way<'_>]) -> Amounts {
-    let each = ways.iter().map(|way| amounts(tokens(request, way.route), way.route.price()));
+pub(crate) fn on_any(request: &ModelRequest, ways: &[Way<'_>]) -> Amounts {
+    let each = ways.iter().map(|way| on(request, way.route));
     each.fold(Amounts::ONE_REQUEST, |most, amounts| Amounts {
         requests: 1,
         tokens: most.tokens.max(amounts.tokens),
@@ -37,12 +46,16 @@ pub(crate) fn on_any(request: &CompletionRequest, ways: &[Way<'_>]) -> Amounts {
     })
 }
 
+fn on(request: &ModelRequest, route: &Route) -> Amounts {
+    amounts(tokens(request, route), route.price.as_deref(), request.service_tier.as_deref())
+}
+
 /// What they are in the units of the limits. What has no price fits into no budget.
-pub(crate) fn amounts(tokens: Tokens, price: Option<Price>) -> Amounts {
+fn amounts(tokens: Tokens, price: Option<&Price>, tier: Option<&str>) -> Amounts {
     Amounts {
         requests: 1,
         tokens: tokens.input.saturating_add(tokens.output),
-        nano_usd: price.map_or(i64::MAX, |price| price.cost(tokens)).unsigned_abs(),
+        nano_usd: price.map_or(i64::MAX, |price| price.most(tokens, tier)).unsigned_abs(),
     }
 }
 
@@ -58,6 +71,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
+    use crate::endpoint::Endpoint;
 
     fn route(max_output_tokens: Option<u64>) -> Route {
         let route = serde_json::json!({"provider": "p", "model": "m", "max_output_tokens": max_output_tokens});
@@ -66,7 +80,10 @@ mod tests {
 
     fn worst(members: &str, max_output_tokens: Option<u64>) -> (u64, u64) {
         let body = format!(r#"{{"model":"m","messages":[{{"role":"user","content":"12345678"}}]{members}}}"#);
-        let tokens = tokens(&CompletionRequest::parse(Bytes::from(body)).unwrap(), &route(max_output_tokens));
+        let tokens = tokens(
+            &ModelRequest::parse(Endpoint::ChatCompletions, Bytes::from(body)).unwrap(),
+            &route(max_output_tokens),
+        );
         (tokens.input, tokens.output)
     }
 
@@ -87,7 +104,15 @@ mod tests {
     }
 
     #[test]
+    fn a_prompt_is_not_longer_than_the_model_takes() {
+        let body = r#"{"model":"m","messages":[{"role":"user","content":"12345678"}]}"#;
+        let request = ModelRequest::parse(Endpoint::ChatCompletions, Bytes::from(body)).unwrap();
+        let of = |most| tokens(&request, &Route { max_input_tokens: most, ..route(None) }).input;
+        assert_eq!((of(Some(5)), of(Some(1_000_000))), (5, of(None)));
+    }
+
+    #[test]
     fn what_has_no_price_fits_into_no_budget() {
-        assert_eq!(amounts(Tokens::default(), None).nano_usd, i64::MAX.unsigned_abs());
+        assert_eq!(amounts(Tokens::default(), None, None).nano_usd, i64::MAX.unsigned_abs());
     }
 }

@@ -6,7 +6,7 @@ use serde_json::Value;
 /// How one request is to be answered. Every member is optional; an empty object is a plain, complete answer.
 ///
 /// "Frame" means one server-sent event, `data: …` and its blank line, and the frames are counted from the role frame
-/// on, `[DONE]` included. Durations are in milliseconds. Members that speak of frames have no effect on JSON answers.
+/// on, `[DONE]` included; those of a response and of a message from their first event on. Durations are in milliseconds. Members that speak of frames have no effect on JSON answers.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 #[expect(clippy::struct_excessive_bools, reason = "a vocabulary: each flag is a word of its own")]
@@ -124,10 +124,10 @@ pub struct Behaviour {
     /// After this many bytes of the body close the connection; works on JSON answers too.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cut_after_bytes: Option<usize>,
-    /// Leave out `data: [DONE]`.
+    /// Leave out `data: [DONE]`, or `message_stop`.
     #[serde(skip_serializing_if = "is_default")]
     pub no_done: bool,
-    /// Leave out the frame with the `finish_reason`.
+    /// Leave out the frame with the `finish_reason`: the end of a response, `message_delta`.
     #[serde(skip_serializing_if = "is_default")]
     pub no_finish_reason: bool,
 

@@ -67,9 +67,7 @@ const MOST_DIMENSIONS: usize = 4096;
 
 /// Answers a request body with `list` of `embedding` objects.
 pub fn answer(body: &[u8]) -> Result<Bytes, ApiError> {
-    let request: EmbeddingsRequest<'_> = serde_json::from_slice(body).map_err(|error| {
-        ApiError::invalid(&format!("We could not parse the JSON body of your request: {error}."), None)
-    })?;
+    let request: EmbeddingsRequest<'_> = serde_json::from_slice(body).map_err(|error| ApiError::unreadable(&error))?;
     let model = request.model.as_deref().ok_or_else(|| ApiError::missing("model"))?;
     let inputs = request.input.ok_or_else(|| ApiError::missing("input"))?.texts();
     let dimensions = request.dimensions.unwrap_or(DEFAULT_DIMENSIONS);

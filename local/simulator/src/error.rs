@@ -34,6 +34,11 @@ impl ApiError {
         Self::new(400, message, "invalid_request_error", param, None)
     }
 
+    /// A body that is no JSON: 400.
+    pub fn unreadable(error: &serde_json::Error) -> Self {
+        Self::invalid(&format!("We could not parse the JSON body of your request: {error}."), None)
+    }
+
     /// A required member is missing: 400.
     pub fn missing(param: &str) -> Self {
         let message = format!("Missing required parameter: '{param}'.");

@@ -12,6 +12,7 @@ use http::{HeaderMap, Method};
 use serde::Serialize;
 
 use crate::answer::mix;
+use crate::messages;
 use crate::tally::{Endpoint, Outcome, Tally};
 
 /// A request as it was received. Nothing is redacted: this is a test tool.
@@ -183,7 +184,18 @@ impl Exchange {
 
     /// The `id` of the completion.
     pub fn completion_id(&self) -> String {
-        format!("chatcmpl-{:016x}{:08x}", mix(self.sequence), self.sequence)
+        let prefix = if self.request.endpoint == Endpoint::Responses { "resp_" } else { "chatcmpl-" };
+        format!("{prefix}{:016x}{:08x}", mix(self.sequence), self.sequence)
+    }
+
+    /// The `id` of the message.
+    pub fn message_id(&self) -> String {
+        format!("msg_{:016x}{:08x}", mix(self.sequence), self.sequence)
+    }
+
+    /// Whether it is in Anthropic's dialect.
+    pub fn is_message(&self) -> bool {
+        messages::is_path(self.request.target.split('?').next().unwrap_or_default())
     }
 
     /// The request.
@@ -264,7 +276,7 @@ impl Progress {
     }
 
     fn counted(&self, count: impl Fn(&Tally)) {
-        if self.exchange.request.endpoint == Endpoint::Chat {
+        if self.exchange.request.endpoint.completes() {
             self.tallies.iter().flatten().for_each(|tally| count(tally));
         }
     }

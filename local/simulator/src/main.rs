@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 const HELP: &str = "\
-An LLM provider for development: OpenAI's wire format, deterministic tokens, faults on request.
+An LLM provider for development: OpenAI's wire format, Anthropic's and Bedrock's, deterministic tokens, faults on request.
 
 usage: llm-simulator [--listen ADDRESS] [--api-key KEY]
 
@@ -22,6 +22,8 @@ Prints one line of JSON when it is ready, {\"url\":\"http://127.0.0.1:PORT\"}, a
          \"metadata\":{\"sim\":\"{\\\"interval_ms\\\":50,\\\"cut_after\\\":9}\"}}'
   curl -s $URL/__sim            # the control endpoints and the fault vocabulary
 ";
+/// How many connections may wait to be accepted: a thousand callers may come at once.
+const BACKLOG: i32 = 4096;
 
 struct Arguments {
     listen: String,
@@ -47,7 +49,9 @@ async fn main() -> ExitCode {
 
 async fn run(arguments: Arguments) -> Result<(), String> {
     let Arguments { listen, options } = arguments;
-    let listener = TcpListener::bind(&listen).await.map_err(|error| format!("cannot listen on {listen}: {error}"))?;
+    let failed = |error| format!("cannot listen on {listen}: {error}");
+    let listener = TcpListener::bind(&listen).await.map_err(failed)?;
+    rustix::net::listen(&listener, BACKLOG).map_err(|error| failed(error.into()))?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
     let mut terminate = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
     println!("{{\"url\":\"http://{address}\"}}");

@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::behaviour::Behaviour;
 use crate::delivery::Body;
 use crate::exchange::{Exchange, unix_ms};
+use crate::messages;
 
 /// The media type of JSON answers.
 pub const JSON: &str = "application/json";
@@ -42,13 +43,17 @@ pub fn api(
     if media_type == EVENT_STREAM {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     }
-    for (name, value) in LIMITS {
+    let (limits, id_field) =
+        if exchange.is_message() { (&messages::LIMITS[..], "request-id") } else { (&LIMITS[..], "x-request-id") };
+    for (name, value) in limits {
         headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
     }
-    let elapsed = unix_ms().saturating_sub(exchange.received_ms());
-    headers.insert(HeaderName::from_static("openai-processing-ms"), HeaderValue::from(elapsed));
+    if !exchange.is_message() {
+        let elapsed = unix_ms().saturating_sub(exchange.received_ms());
+        headers.insert(HeaderName::from_static("openai-processing-ms"), HeaderValue::from(elapsed));
+    }
     if let Ok(id) = HeaderValue::try_from(exchange.id()) {
-        headers.insert(HeaderName::from_static("x-request-id"), id);
+        headers.insert(HeaderName::from_static(id_field), id);
     }
     add(headers, behaviour);
     response

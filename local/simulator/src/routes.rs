@@ -4,10 +4,11 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::header::AUTHORIZATION;
 use http::request::Parts;
-use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use serde::Deserialize;
@@ -18,6 +19,7 @@ use crate::behaviour::Behaviour;
 use crate::chat::ChatRequest;
 use crate::connection::Fate;
 use crate::delivery::{Body, Delivery, Hangup};
+use crate::dialect::Dialect;
 use crate::error::ApiError;
 use crate::exchange::{Progress, Received};
 use crate::reply::{self, EVENT_STREAM, JSON};
@@ -25,7 +27,7 @@ use crate::rules::Traits;
 use crate::script::{End, Frame, Script};
 use crate::server::Simulator;
 use crate::tally::{Endpoint, Outcome};
-use crate::{catalogue, control, embeddings, json_answer, peer, stream_answer};
+use crate::{bedrock, catalogue, control, embeddings, json_answer, messages, peer, responses, stream_answer};
 
 /// The largest request body that the API takes.
 const MOST_BODY_BYTES: usize = 64 << 20;
@@ -46,7 +48,7 @@ struct Metadata<'a> {
 struct Addressed<'a> {
     #[serde(borrow, default)]
     model: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, alias = "requestMetadata")]
     metadata: Option<&'a RawValue>,
 }
 
@@ -55,6 +57,7 @@ struct Call {
     progress: Progress,
     behaviour: Behaviour,
     fate: Fate,
+    dialect: Dialect,
 }
 
 /// Answers one request, or ends its connection.
@@ -83,8 +86,10 @@ pub async fn answer(
 
 /// Azure and others put the same endpoints below other prefixes, so only the end of the path counts.
 fn endpoint(path: &str) -> Endpoint {
-    if path.ends_with("/chat/completions") {
+    if path.ends_with("/chat/completions") || Dialect::of(path) != Dialect::OpenAi {
         Endpoint::Chat
+    } else if path.ends_with("/responses") {
+        Endpoint::Responses
     } else if path.ends_with("/embeddings") {
         Endpoint::Embeddings
     } else if path.ends_with("/models") || path.contains("/models/") {
@@ -102,7 +107,11 @@ async fn api(
     body: Bytes,
 ) -> Result<Response<Body>, Hangup> {
     let Addressed { model, metadata } = serde_json::from_slice(&body).unwrap_or_default();
-    let metadata: Metadata<'_> = metadata.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
+    let dialect = Dialect::of(parts.uri.path());
+    let user = if dialect == Dialect::Messages { messages::metadata(&body) } else { None };
+    let metadata = user.as_deref().or(metadata.map(RawValue::get));
+    let metadata: Metadata<'_> = metadata.and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
+    let model = bedrock::model(parts.uri.path()).map(Cow::Owned).or(model);
     let target = parts.uri.path_and_query().map_or_else(|| parts.uri.path().to_owned(), ToString::to_string);
     let progress = simulator.log.receive(Received {
         endpoint,
@@ -115,22 +124,22 @@ async fn api(
     });
     let headers = &progress.exchange().request().headers;
     let path = parts.uri.path();
-    let refusal = authorise(simulator, headers).and_then(|()| allow(endpoint, &parts.method, path)).err();
-    let traits =
-        Traits { api_key: api_key(headers), model: model.as_deref(), marker: metadata.marker.as_deref(), path };
+    let credential = dialect.credential(headers);
+    let refusal = authorise(simulator, credential).and_then(|()| allow(endpoint, &parts.method, path)).err();
+    let traits = Traits { api_key: credential, model: model.as_deref(), marker: metadata.marker.as_deref(), path };
     let chosen = match (refusal, simulator.queue.take(&traits)) {
         (Some(error), _) => Err(error),
         (None, Some(queued)) => Ok(queued),
         (None, None) => metadata.behaviour(progress.attempt),
     };
     match chosen {
-        Ok(behaviour) => Call { progress, behaviour, fate }.answer(path, &body).await,
-        Err(error) => Ok(Call { progress, behaviour: Behaviour::default(), fate }.refuse(&error)),
+        Ok(behaviour) => Call { progress, behaviour, fate, dialect }.answer(path, &body).await,
+        Err(error) => Ok(Call { progress, behaviour: Behaviour::default(), fate, dialect }.refuse(&error)),
     }
 }
 
-fn authorise(simulator: &Simulator, headers: &HeaderMap) -> Result<(), ApiError> {
-    match (api_key(headers), simulator.options.api_key.as_deref()) {
+fn authorise(simulator: &Simulator, credential: Option<&str>) -> Result<(), ApiError> {
+    match (credential, simulator.options.api_key.as_deref()) {
         (None, _) => {
             let mut error = ApiError::usual(401, None);
             "You didn't provide an API key.".clone_into(&mut error.message);
@@ -142,15 +151,9 @@ fn authorise(simulator: &Simulator, headers: &HeaderMap) -> Result<(), ApiError>
     }
 }
 
-/// The Bearer token, or Azure's `api-key`.
-fn api_key(headers: &HeaderMap) -> Option<&str> {
-    let bearer = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
-    bearer.or_else(|| headers.get("api-key")?.to_str().ok()).filter(|key| !key.is_empty())
-}
-
 fn allow(endpoint: Endpoint, method: &Method, path: &str) -> Result<(), ApiError> {
     let expected = match endpoint {
-        Endpoint::Chat | Endpoint::Embeddings => Method::POST,
+        Endpoint::Chat | Endpoint::Responses | Endpoint::Embeddings => Method::POST,
         Endpoint::Models => Method::GET,
         Endpoint::Peer | Endpoint::Other => {
             let mut error = ApiError::invalid(&format!("Invalid URL ({method} {path})"), None);
@@ -180,7 +183,7 @@ impl Metadata<'_> {
                 Some("metadata.sim"),
             )
         };
-        let text: Cow<'_, str> = text.map_err(wrong)?;
+        let text = plain(text.map_err(wrong)?);
         if !text.trim_start().starts_with('[') {
             return serde_json::from_str(&text).map_err(wrong);
         }
@@ -192,6 +195,12 @@ impl Metadata<'_> {
         let at = usize::try_from(attempt).unwrap_or(usize::MAX);
         Ok(list.get(at).or(list.last()).cloned().unwrap_or_default())
     }
+}
+
+/// Bedrock's metadata has no room for braces, so the JSON may come in base64.
+fn plain(text: Cow<'_, str>) -> Cow<'_, str> {
+    let decoded = STANDARD.decode(text.trim()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    decoded.map_or(text, Cow::Owned)
 }
 
 impl Call {
@@ -220,7 +229,14 @@ impl Call {
         }
         let endpoint = self.progress.exchange().request().endpoint;
         let answered = match endpoint {
-            Endpoint::Chat => return Ok(self.complete(body)),
+            Endpoint::Chat => {
+                return Ok(match self.dialect {
+                    Dialect::OpenAi => self.complete(body),
+                    Dialect::Messages => self.message(body),
+                    Dialect::Bedrock => self.converse(path, body),
+                });
+            }
+            Endpoint::Responses => return Ok(self.respond(body)),
             Endpoint::Embeddings => embeddings::answer(body),
             _ => match path.split_once("/models/") {
                 Some((_, id)) => catalogue::find(id),
@@ -251,6 +267,65 @@ impl Call {
         self.whole(body, answer.counts.completion, JSON)
     }
 
+    fn respond(self, body: &[u8]) -> Response<Body> {
+        let chat = match responses::chat_request(body) {
+            Ok(chat) => chat,
+            Err(error) => return self.refuse(&error),
+        };
+        let request = match ChatRequest::parse(&chat) {
+            Ok(request) => request,
+            Err(error) => return self.refuse(&error),
+        };
+        let answer = Answer::to(&request, &self.behaviour);
+        let exchange = self.progress.exchange();
+        let model = self.behaviour.model.as_deref().or(request.model.as_deref()).unwrap_or_default();
+        let (id, created) = (exchange.completion_id(), exchange.received_ms() / 1000);
+        if request.stream == Some(true) {
+            let script = responses::render_stream(&answer, &id, model, created, &self.behaviour);
+            return self.play(script, None, EVENT_STREAM);
+        }
+        let body = responses::render_json(&answer, &id, model, created, &self.behaviour);
+        self.whole(body, answer.counts.completion, JSON)
+    }
+
+    fn message(self, body: &[u8]) -> Response<Body> {
+        let chat = match messages::chat_request(body, &self.progress.exchange().request().headers) {
+            Ok(chat) => chat,
+            Err(error) => return self.refuse(&error),
+        };
+        let request = match ChatRequest::parse(&chat) {
+            Ok(request) => request,
+            Err(error) => return self.refuse(&error),
+        };
+        let answer = Answer::to(&request, &self.behaviour);
+        let model = self.behaviour.model.as_deref().or(request.model.as_deref()).unwrap_or_default();
+        let id = self.progress.exchange().message_id();
+        if request.stream == Some(true) {
+            let script = messages::render_stream(&answer, &id, model, &self.behaviour);
+            return self.play(script, None, EVENT_STREAM);
+        }
+        let body = messages::render_json(&answer, &id, model, &self.behaviour);
+        self.whole(body, answer.counts.completion, JSON)
+    }
+
+    fn converse(self, path: &str, body: &[u8]) -> Response<Body> {
+        let completion = match bedrock::completion(body) {
+            Ok(completion) => completion.to_string(),
+            Err(error) => return self.refuse(&error),
+        };
+        let request = match ChatRequest::parse(completion.as_bytes()) {
+            Ok(request) => request,
+            Err(error) => return self.refuse(&error),
+        };
+        let answer = Answer::to(&request, &self.behaviour);
+        if bedrock::is_stream(path) {
+            let script = bedrock::stream(&answer, &self.behaviour);
+            return self.play(script, None, bedrock::EVENT_STREAM);
+        }
+        let body = bedrock::whole(&answer, &self.behaviour);
+        self.whole(body, answer.counts.completion, JSON)
+    }
+
     /// A body that the test wrote.
     fn literally(self, body: Bytes) -> Response<Body> {
         let media_type = if self.behaviour.html { "text/html; charset=utf-8" } else { JSON };
@@ -260,8 +335,11 @@ impl Call {
     fn refuse(mut self, error: &ApiError) -> Response<Body> {
         self.progress.begin(error.status);
         self.progress.end(Outcome::Refused);
-        let body = Body::whole(error.body());
-        reply::api(error.status, JSON, body, self.progress.exchange(), &self.behaviour)
+        let exchange = self.progress.exchange();
+        let body = Body::whole(self.dialect.error_body(error, &self.behaviour, &exchange.id()));
+        let mut response = reply::api(error.status, JSON, body, exchange, &self.behaviour);
+        self.dialect.head(response.headers_mut(), Some(error));
+        response
     }
 
     /// A body of known size: in one piece, unless the behaviour splits it or cuts it off.
@@ -275,14 +353,17 @@ impl Call {
         self.progress.begin(status);
         self.progress.sent(1, tokens);
         self.progress.end(if status < 400 { Outcome::Finished } else { Outcome::Refused });
-        reply::api(status, media_type, Body::whole(body), self.progress.exchange(), &self.behaviour)
+        let mut response = reply::api(status, media_type, Body::whole(body), self.progress.exchange(), &self.behaviour);
+        self.dialect.head(response.headers_mut(), None);
+        response
     }
 
     fn play(self, script: Script, declared: Option<u64>, media_type: &'static str) -> Response<Body> {
         let status = self.behaviour.status.unwrap_or(200);
         self.progress.begin(status);
         let empty = Body::whole(Bytes::new());
-        let response = reply::api(status, media_type, empty, self.progress.exchange(), &self.behaviour);
+        let mut response = reply::api(status, media_type, empty, self.progress.exchange(), &self.behaviour);
+        self.dialect.head(response.headers_mut(), None);
         let delivery = Delivery::new(script, declared, self.progress, self.fate);
         response.map(|_| Body::Played(Box::new(delivery)))
     }

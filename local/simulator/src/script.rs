@@ -107,6 +107,25 @@ impl Script {
     }
 }
 
+/// Takes away what comes after the first break that `behaviour` asks for. How the body ends, and whether the provider is
+/// to say before that that it has failed.
+pub fn break_off(buffer: &mut Vec<u8>, frames: &mut Vec<Frame>, behaviour: &Behaviour) -> (End, bool) {
+    let Behaviour { cut_after, reset_after, eof_after, stall_after, error_after, .. } = *behaviour;
+    let breaks = [
+        (cut_after, End::Cut),
+        (reset_after, End::Reset),
+        (eof_after, End::Early),
+        (stall_after, End::Stall),
+        (error_after, End::Early),
+    ];
+    let count = frames.len();
+    let wanted = breaks.into_iter().filter_map(|(after, end)| Some((after.filter(|n| *n < count)?, end)));
+    let Some((after, end)) = wanted.min_by_key(|(after, _)| *after) else { return (End::Complete, false) };
+    frames.truncate(after);
+    buffer.truncate(frames.last().map_or(0, |frame| frame.end));
+    (end, error_after == Some(after))
+}
+
 /// The offsets at which a write ends, in order, the end of the body included.
 fn write_ends(buffer: &[u8], frames: &[Frame], behaviour: &Behaviour) -> BTreeSet<usize> {
     let length = frames.last().map_or(0, |frame| frame.end);

@@ -1,15 +1,13 @@
 //! A completion as server-sent events, rendered before the first is sent.
 
-use std::time::Duration;
-
-use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use crate::answer::{Answer, Tokens, ToolCall};
 use crate::behaviour::{Behaviour, UsageFault, UsageMode};
 use crate::catalogue::SYSTEM_FINGERPRINT;
 use crate::error::ApiError;
-use crate::script::{End, Frame, Script};
+use crate::event_stream::EventStream;
+use crate::script::Script;
 use crate::usage;
 
 /// Azure's verdict on a prompt.
@@ -17,30 +15,20 @@ pub const PROMPT_FILTER: &str = r#"[{"prompt_index":0,"content_filter_results":{
 /// Azure's verdict on an answer.
 pub const CONTENT_FILTER: &str = r#"{"hate":{"filtered":false,"severity":"safe"},"self_harm":{"filtered":false,"severity":"safe"},"sexual":{"filtered":false,"severity":"safe"},"violence":{"filtered":false,"severity":"safe"}}"#;
 
-const MALFORMED: &str = r#"{"id":"chatcmpl-broken","choices":[{"index":0,"delta":{"content":"#;
-
 /// Renders `answer` as `chat.completion.chunk` frames. `asked` is the request's `stream_options.include_usage`.
 pub fn render(answer: &Answer, id: &str, model: &str, created: u64, asked: bool, behaviour: &Behaviour) -> Script {
     let mut renderer = Renderer::new(id, model, created, asked, behaviour);
-    if let Some(frames) = &behaviour.frames {
-        renderer.literally(frames);
-    } else {
-        renderer.chunks(answer, asked);
-    }
-    renderer.finish()
+    renderer.chunks(answer, asked);
+    renderer.events.finish(None, &ApiError::of(behaviour).body())
 }
 
 struct Renderer<'a> {
     behaviour: &'a Behaviour,
-    buffer: Vec<u8>,
-    frames: Vec<Frame>,
-    newline: &'static str,
+    events: EventStream<'a>,
     /// What every chunk starts with, up to its `choices`.
     head: String,
     /// What follows the `choices`.
     tail: &'static str,
-    /// The wait of the next frame.
-    wait: Option<Duration>,
 }
 
 impl<'a> Renderer<'a> {
@@ -51,20 +39,18 @@ impl<'a> Renderer<'a> {
              \"service_tier\":\"default\",\"system_fingerprint\":\"{SYSTEM_FINGERPRINT}\",\"choices\":["
         );
         let tail = if asked { "],\"usage\":null}" } else { "]}" };
-        let newline = if behaviour.crlf { "\r\n" } else { "\n" };
-        let wait = (!behaviour.role_first).then(|| millis(behaviour.first_token_ms)).flatten();
-        Self { behaviour, buffer: Vec::new(), frames: Vec::new(), newline, head, tail, wait }
+        Self { behaviour, events: EventStream::new(behaviour), head, tail }
     }
 
     /// All frames of a complete answer, `[DONE]` included.
     fn chunks(&mut self, answer: &Answer, asked: bool) {
-        self.buffer.reserve((self.head.len() + 120) * (answer.counts.completion + 4));
-        self.frames.reserve(answer.counts.completion + 4);
+        let count = answer.counts.completion + 4;
+        self.events.reserve((self.head.len() + 120) * count, count);
         if self.behaviour.azure {
             self.prompt_filter();
         }
         self.role(answer);
-        self.wait = self.behaviour.role_first.then(|| millis(self.behaviour.first_token_ms)).flatten();
+        self.events.begun();
         self.deltas("reasoning_content", &answer.reasoning);
         self.deltas("content", &answer.text);
         if let Some(refusal) = &answer.refusal {
@@ -73,7 +59,7 @@ impl<'a> Renderer<'a> {
         for (index, call) in answer.tool_calls.iter().enumerate() {
             self.tool_call(index, call);
         }
-        self.wait = None;
+        self.events.at_once();
         self.ending(answer, asked);
     }
 
@@ -92,10 +78,10 @@ impl<'a> Renderer<'a> {
             && (asked || *mode == UsageMode::Named(UsageFault::Always))
         {
             let chunk = format!("{}],\"usage\":{}}}", self.head, usage.get());
-            self.frame(0, |buffer| buffer.extend_from_slice(chunk.as_bytes()));
+            self.events.frame(None, 0, |buffer| buffer.extend_from_slice(chunk.as_bytes()));
         }
         if !self.behaviour.no_done {
-            self.frame(0, |buffer| buffer.extend_from_slice(b"[DONE]"));
+            self.events.frame(None, 0, |buffer| buffer.extend_from_slice(b"[DONE]"));
         }
     }
 
@@ -114,7 +100,7 @@ impl<'a> Renderer<'a> {
                 write_json(buffer, token);
                 buffer.push(b'}');
             });
-            self.wait = millis(self.behaviour.interval_ms);
+            self.events.pace();
         }
     }
 
@@ -127,7 +113,7 @@ impl<'a> Renderer<'a> {
             call.id
         );
         self.delta(1, |buffer| buffer.extend_from_slice(opening.as_bytes()));
-        self.wait = millis(self.behaviour.interval_ms);
+        self.events.pace();
         let open = format!("{{\"tool_calls\":[{{\"index\":{index},\"function\":{{\"arguments\":");
         for token in call.arguments.iter() {
             self.delta(1, |buffer| {
@@ -135,7 +121,7 @@ impl<'a> Renderer<'a> {
                 write_json(buffer, token);
                 buffer.extend_from_slice(b"}}]}");
             });
-            self.wait = millis(self.behaviour.interval_ms);
+            self.events.pace();
         }
     }
 
@@ -143,7 +129,7 @@ impl<'a> Renderer<'a> {
     fn delta(&mut self, tokens: usize, delta: impl FnOnce(&mut Vec<u8>)) {
         let head = std::mem::take(&mut self.head);
         let (tail, azure) = (self.tail, self.behaviour.azure);
-        self.frame(tokens, |buffer| {
+        self.events.frame(None, tokens, |buffer| {
             buffer.extend_from_slice(head.as_bytes());
             buffer.extend_from_slice(b"{\"index\":0,\"delta\":");
             delta(buffer);
@@ -163,7 +149,7 @@ impl<'a> Renderer<'a> {
         let tail = usage.map_or_else(|| self.tail.to_owned(), |usage| format!("],\"usage\":{}}}", usage.get()));
         let chunk =
             format!("{}{{\"index\":0,\"delta\":{{}},\"logprobs\":null,\"finish_reason\":{reason}}}{tail}", self.head);
-        self.frame(0, |buffer| buffer.extend_from_slice(chunk.as_bytes()));
+        self.events.frame(None, 0, |buffer| buffer.extend_from_slice(chunk.as_bytes()));
     }
 
     fn prompt_filter(&mut self) {
@@ -171,8 +157,8 @@ impl<'a> Renderer<'a> {
             "{{\"choices\":[],\"created\":0,\"id\":\"\",\"model\":\"\",\"object\":\"\",\
              \"prompt_filter_results\":{PROMPT_FILTER}}}"
         );
-        self.frame(0, |buffer| buffer.extend_from_slice(chunk.as_bytes()));
-        self.wait = None;
+        self.events.frame(None, 0, |buffer| buffer.extend_from_slice(chunk.as_bytes()));
+        self.events.at_once();
     }
 
     /// What Azure's asynchronous filter sends: a choice without `delta`.
@@ -182,87 +168,8 @@ impl<'a> Renderer<'a> {
              \"content_filter_results\":{CONTENT_FILTER},\"finish_reason\":null,\"index\":0}}],\"created\":0,\"id\":\"\",\
              \"model\":\"\",\"object\":\"\"}}"
         );
-        self.frame(0, |buffer| buffer.extend_from_slice(chunk.as_bytes()));
+        self.events.frame(None, 0, |buffer| buffer.extend_from_slice(chunk.as_bytes()));
     }
-
-    /// Frames as the test wrote them.
-    fn literally(&mut self, frames: &[String]) {
-        for frame in frames {
-            self.buffer.extend_from_slice(frame.as_bytes());
-            self.end_frame(1);
-            self.wait = millis(self.behaviour.interval_ms);
-        }
-    }
-
-    /// `data: `, what `payload` writes, and the blank line.
-    fn frame(&mut self, tokens: usize, payload: impl FnOnce(&mut Vec<u8>)) {
-        if self.behaviour.malformed_after == Some(self.frames.len()) {
-            self.event(|buffer| buffer.extend_from_slice(MALFORMED.as_bytes()));
-            self.end_frame(0);
-        }
-        self.event(payload);
-        self.end_frame(tokens);
-    }
-
-    fn event(&mut self, payload: impl FnOnce(&mut Vec<u8>)) {
-        let newline = self.newline.as_bytes();
-        if self.behaviour.comments {
-            self.buffer.extend_from_slice(b": still here");
-            self.buffer.extend_from_slice(newline);
-            self.buffer.extend_from_slice(newline);
-        }
-        let field: &[u8] = if self.behaviour.no_space { b"data:" } else { b"data: " };
-        self.buffer.extend_from_slice(field);
-        let start = self.buffer.len();
-        payload(&mut self.buffer);
-        if self.behaviour.multi_line && self.buffer.get(start) == Some(&b'{') {
-            // A line break after the opening brace is white space to JSON, and a second `data:` line to the event.
-            let rest = self.buffer.split_off(start + 1);
-            self.buffer.extend_from_slice(newline);
-            self.buffer.extend_from_slice(field);
-            self.buffer.extend_from_slice(&rest);
-        }
-        self.buffer.extend_from_slice(newline);
-        self.buffer.extend_from_slice(newline);
-    }
-
-    fn end_frame(&mut self, tokens: usize) {
-        self.frames.push(Frame { end: self.buffer.len(), wait: self.wait.take(), tokens });
-    }
-
-    /// Applies the break that comes first, and lays the writes out.
-    fn finish(mut self) -> Script {
-        let Behaviour { cut_after, reset_after, eof_after, stall_after, error_after, .. } = *self.behaviour;
-        let breaks = [
-            (cut_after, End::Cut),
-            (reset_after, End::Reset),
-            (eof_after, End::Early),
-            (stall_after, End::Stall),
-            (error_after, End::Early),
-        ];
-        let count = self.frames.len();
-        let first = breaks.into_iter().filter_map(|(after, end)| Some((after.filter(|n| *n < count)?, end)));
-        let mut end = End::Complete;
-        if let Some((after, kind)) = first.min_by_key(|(after, _)| *after) {
-            self.frames.truncate(after);
-            self.buffer.truncate(self.frames.last().map_or(0, |frame| frame.end));
-            end = kind;
-            if error_after == Some(after) {
-                self.error_event();
-            }
-        }
-        Script::lay_out(&Bytes::from(self.buffer), &self.frames, end, self.behaviour)
-    }
-
-    fn error_event(&mut self) {
-        let error = ApiError::of(self.behaviour).body();
-        self.event(|buffer| buffer.extend_from_slice(&error));
-        self.end_frame(0);
-    }
-}
-
-fn millis(milliseconds: u64) -> Option<Duration> {
-    (milliseconds > 0).then(|| Duration::from_millis(milliseconds))
 }
 
 fn write_json(buffer: &mut Vec<u8>, text: &str) {

@@ -9,10 +9,18 @@ use serde::Serialize;
 #[serde(rename_all = "snake_case")]
 pub enum Endpoint {
     Chat,
+    Responses,
     Embeddings,
     Models,
     Peer,
     Other,
+}
+
+impl Endpoint {
+    /// Whether the answer is generated, so that its progress is counted.
+    pub fn completes(self) -> bool {
+        matches!(self, Self::Chat | Self::Responses)
+    }
 }
 
 /// How the answer to a request ended.
@@ -35,6 +43,7 @@ pub enum Outcome {
 #[derive(Debug, Default)]
 pub struct Tally {
     chat: AtomicU64,
+    responses: AtomicU64,
     embeddings: AtomicU64,
     models: AtomicU64,
     peer: AtomicU64,
@@ -74,6 +83,7 @@ pub struct Counters {
 #[derive(Debug, Serialize)]
 struct Requests {
     chat: u64,
+    responses: u64,
     embeddings: u64,
     models: u64,
     peer: u64,
@@ -83,7 +93,7 @@ struct Requests {
 impl Tally {
     /// Counts a request; answers how many of its kind came before it.
     pub fn received(&self, endpoint: Endpoint) -> u64 {
-        if endpoint == Endpoint::Chat {
+        if endpoint.completes() {
             self.active.fetch_add(1, Relaxed);
         }
         self.of(endpoint).fetch_add(1, Relaxed)
@@ -119,6 +129,7 @@ impl Tally {
         Counters {
             requests: Requests {
                 chat: read(&self.chat),
+                responses: read(&self.responses),
                 embeddings: read(&self.embeddings),
                 models: read(&self.models),
                 peer: read(&self.peer),
@@ -138,6 +149,7 @@ impl Tally {
     fn of(&self, endpoint: Endpoint) -> &AtomicU64 {
         match endpoint {
             Endpoint::Chat => &self.chat,
+            Endpoint::Responses => &self.responses,
             Endpoint::Embeddings => &self.embeddings,
             Endpoint::Models => &self.models,
             Endpoint::Peer => &self.peer,

@@ -1,6 +1,7 @@
 //! The `usage` object.
 
 use serde::Serialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::behaviour::{UsageFault, UsageMode};
@@ -44,6 +45,16 @@ pub fn render(counts: Counts, mode: &UsageMode) -> Option<Box<RawValue>> {
         UsageMode::Named(UsageFault::Missing) => None,
         UsageMode::Named(UsageFault::Zero) => object(Counts::default()),
         UsageMode::Given(given) => serde_json::value::to_raw_value(given).ok(),
+        UsageMode::Asked | UsageMode::Named(UsageFault::LastContent | UsageFault::Always) => object(counts),
+    }
+}
+
+/// The same with an object of another API; null when `mode` keeps it back.
+pub fn render_as(counts: Counts, mode: &UsageMode, object: impl Fn(Counts) -> Value) -> Value {
+    match mode {
+        UsageMode::Named(UsageFault::Missing) => Value::Null,
+        UsageMode::Named(UsageFault::Zero) => object(Counts::default()),
+        UsageMode::Given(given) => Value::Object(given.clone()),
         UsageMode::Asked | UsageMode::Named(UsageFault::LastContent | UsageFault::Always) => object(counts),
     }
 }

@@ -3,7 +3,26 @@ use std::collections::BTreeMap;
 use crate::{Error, Supabase};
 
 /// The variables by which a real LLM provider replaces the simulator.
-const REAL_PROVIDERS: [&str; 3] = ["TOGETHER_API_KEY", "OPENAI_API_KEY", "OLLAMA_URL"];
+const REAL_PROVIDERS: [&str; 8] = [
+    "TOGETHER_API_KEY",
+    "OPENAI_API_KEY",
+    "AZURE_OPENAI_ENDPOINT",
+    "AZURE_OPENAI_API_KEY",
+    "AZURE_OPENAI_AD_TOKEN",
+    "AZURE_OPENAI_API_VERSION",
+    "ANTHROPIC_API_KEY",
+    "OLLAMA_URL",
+];
+/// The variables of Bedrock. A person may have set most of them for other work, so one of the first two must be there.
+const BEDROCK: [&str; 7] = [
+    "AWS_BEARER_TOKEN_BEDROCK",
+    "AWS_BEDROCK_REGION",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_REGION",
+    "BEDROCK_BASE_URL",
+];
 
 /// Settings of the person who runs the stack: the process environment over the project's `.env`.
 pub struct Settings(BTreeMap<String, String>);
@@ -27,7 +46,9 @@ impl Settings {
 
     /// The variables of real LLM providers; empty means: use the simulator.
     pub fn providers(&self) -> Vec<(String, String)> {
-        REAL_PROVIDERS.iter().filter_map(|name| Some(((*name).to_owned(), self.get(name)?.to_owned()))).collect()
+        let bedrock = BEDROCK.iter().take(2).any(|name| self.get(name).is_some());
+        let names = REAL_PROVIDERS.iter().chain(BEDROCK.iter().filter(|_| bedrock));
+        names.filter_map(|name| Some(((*name).to_owned(), self.get(name)?.to_owned()))).collect()
     }
 
     /// The variables of the edge that a person may set: all of them but the places that the stack itself decides.
@@ -48,5 +69,19 @@ impl Settings {
         };
         let (publishable_key, secret_key) = (key("SUPABASE_PUBLISHABLE_KEY")?, key("SUPABASE_SECRET_KEY")?);
         Ok(Some(Supabase { url: url.trim_end_matches('/').to_owned(), publishable_key, secret_key }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bedrock_is_used_only_by_who_asks_for_it() {
+        let key = [("AWS_ACCESS_KEY_ID", "id"), ("AWS_SECRET_ACCESS_KEY", "secret"), ("AWS_REGION", "eu-west-1")];
+        assert!(Settings::from(key).providers().is_empty());
+        let [id, secret, region] = key;
+        assert_eq!(Settings::from([id, secret, region, ("AWS_BEDROCK_REGION", "us-east-1")]).providers().len(), 4);
+        assert_eq!(Settings::from([region, ("AWS_BEARER_TOKEN_BEDROCK", "key")]).providers().len(), 2);
     }
 }

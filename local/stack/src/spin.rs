@@ -17,12 +17,15 @@ pub enum Runner {
 }
 
 /// Addresses that can be anywhere, each with the variable of the manifest that lets a component call it.
-const HOSTS: [(&str, &str); 5] = [
+const HOSTS: [(&str, &str); 8] = [
     ("SUPABASE_JWKS_URL", "SUPABASE_JWKS_HOST"),
     ("TOGETHER_BASE_URL", "TOGETHER_HOST"),
     ("OPENAI_BASE_URL", "OPENAI_HOST"),
+    ("AZURE_OPENAI_ENDPOINT", "AZURE_OPENAI_HOST"),
+    ("ANTHROPIC_BASE_URL", "ANTHROPIC_HOST"),
     ("OLLAMA_URL", "OLLAMA_HOST"),
     ("LLM_SIMULATOR_URL", "LLM_SIMULATOR_HOST"),
+    ("BEDROCK_BASE_URL", "BEDROCK_HOST"),
 ];
 
 impl Runner {

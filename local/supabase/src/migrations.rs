@@ -13,7 +13,8 @@ use crate::database::{self, Login};
 const LOCK: i64 = 0x51_4c_50;
 
 /// Prepares the database of `database_url` (a superuser's) as a hosted project is, applies what is new of the migrations
-/// in `folder`, and at the first time `seed.sql` from the folder above; returns the names of what was applied.
+/// in `folder`, from the folder above `prices.json` whenever it is another one, and at the first time `seed.sql`; returns
+/// the names of what was applied.
 pub async fn prepare(database_url: &str, folder: &Path) -> Result<Vec<String>, Error> {
     let config = database::parse(database_url)?;
     let mut client = database::connect(&config).await?;
@@ -26,6 +27,9 @@ pub async fn prepare(database_url: &str, folder: &Path) -> Result<Vec<String>, E
         if migration.apply(&mut client).await? {
             applied.push(migration.name);
         }
+    }
+    if prices(&mut client, folder).await? {
+        applied.push("prices.json".into());
     }
     if seed(&mut client, folder).await? {
         applied.push("seed.sql".into());
@@ -104,6 +108,25 @@ fn bare(sql: &str) -> &str {
 
 fn is_version(text: &str) -> bool {
     text.len() == 14 && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Stores the price table, as an operator does, unless it is there already.
+async fn prices(client: &mut Client, folder: &Path) -> Result<bool, Error> {
+    const NOTE: &str = "insert into supabase_migrations.seed_files as kept
+                        values ('supabase/prices.json', encode(sha256(convert_to($1, 'UTF8')), 'hex'))
+                        on conflict (path) do update set hash = excluded.hash where kept.hash <> excluded.hash";
+    let file = folder.parent().unwrap_or(folder).join("prices.json");
+    if !file.exists() {
+        return Ok(false);
+    }
+    let json = fs::read_to_string(&file).map_err(Error::io(format!("read {}", file.display())))?;
+    let transaction = client.transaction().await?;
+    if transaction.execute(NOTE, &[&json]).await? == 0 {
+        return Ok(false);
+    }
+    transaction.execute("select api.set_model_prices($1::text::jsonb)", &[&json]).await?;
+    transaction.commit().await?;
+    Ok(true)
 }
 
 /// Runs `seed.sql` unless that was done before; a later change of it is for new databases.

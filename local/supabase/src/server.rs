@@ -27,6 +27,9 @@ const READ_WITHIN: Duration = Duration::from_secs(30);
 /// How long requests that have begun may take after the signal to stop.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
 
+/// How many connections may wait to be accepted: a thousand callers may come at once.
+const BACKLOG: i32 = 4096;
+
 /// Why a request ends without an answer.
 #[derive(Debug, thiserror::Error)]
 #[error("the connection is to be closed")]
@@ -43,6 +46,7 @@ pub async fn serve(
     }
     let failure = || Error::io(format!("listen at {}", options.listen));
     let listener = TcpListener::bind(options.listen).await.map_err(failure())?;
+    rustix::net::listen(&listener, BACKLOG).map_err(|error| failure()(error.into()))?;
     let surface = Arc::new(Surface::new(options, listener.local_addr().map_err(failure())?).await?);
     log::event("ready", &surface.description.url);
     ready(&surface.description);

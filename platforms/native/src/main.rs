@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::io::{self, Write};
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -40,6 +40,10 @@ fn main() -> ExitCode {
     }
 }
 
+/// How many connections may wait to be accepted; the kernel may lower it. The standard library would have 128, and of a
+/// thousand callers who come at once some would be reset.
+const BACKLOG: i32 = 4096;
+
 async fn run() -> Result<(), Box<dyn Error>> {
     let mut host = Host::new()?;
     let config = Config::load(&*host.context.variables).await?;
@@ -54,8 +58,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
         );
     }
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let listener =
-        TcpListener::bind(config.listen).map_err(|error| format!("cannot listen on {}: {error}", config.listen))?;
+    let listener = listen(config.listen).map_err(|error| format!("cannot listen on {}: {error}", config.listen))?;
     let edge = Arc::new(Edge::load(&host.context).await);
     let bookkeeping = host.keep_books().await;
     let limits = Limits::default();
@@ -88,4 +91,10 @@ fn log(line: &str) {
 fn fail(error: &str) -> ExitCode {
     eprintln!("native: {error}");
     ExitCode::FAILURE
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let listener = TcpListener::bind(address)?;
+    rustix::net::listen(&listener, BACKLOG)?;
+    Ok(listener)
 }

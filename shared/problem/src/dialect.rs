@@ -12,6 +12,8 @@ pub enum Dialect {
     ProblemJson,
     /// `{"error": {"message", "type", "param", "code"}}`, as OpenAI's clients parse it.
     OpenAi,
+    /// `{"type": "error", "error": {"type", "message"}, "request_id"}`, as Anthropic's clients parse it.
+    Anthropic,
     /// `{"error", "error_description"}`, RFC 6749 section 5.2.
     OAuth,
 }
@@ -20,17 +22,23 @@ impl Dialect {
     /// The problem as a response.
     pub(crate) fn render(self, problem: Problem, request_id: &str) -> Response<Bytes> {
         let problem = *problem.0;
-        let (media_type, body) = match self {
-            Self::ProblemJson => ("application/problem+json", problem_json(&problem, request_id)),
-            Self::OpenAi => ("application/json", openai_error(&problem)),
-            Self::OAuth => ("application/json", oauth_error(&problem)),
-        };
+        let body = self.body(&problem, request_id);
+        let media_type = if self == Self::ProblemJson { "application/problem+json" } else { "application/json" };
         let mut response = Response::new(Bytes::from(body.to_string()));
         *response.status_mut() = StatusCode::from_u16(problem.kind.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         *response.headers_mut() = problem.headers;
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
         response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         response
+    }
+
+    pub(crate) fn body(self, problem: &Parts, request_id: &str) -> Value {
+        match self {
+            Self::ProblemJson => problem_json(problem, request_id),
+            Self::OpenAi => openai_error(problem),
+            Self::Anthropic => anthropic_error(problem, request_id),
+            Self::OAuth => oauth_error(problem),
+        }
     }
 }
 
@@ -50,7 +58,7 @@ fn problem_json(problem: &Parts, request_id: &str) -> Value {
     Value::Object(body)
 }
 
-pub(crate) fn openai_error(problem: &Parts) -> Value {
+fn openai_error(problem: &Parts) -> Value {
     json!({"error": {
         "message": problem.message(),
         "type": openai_type(problem.kind),
@@ -80,6 +88,27 @@ fn openai_type(kind: &Kind) -> &'static str {
         429 => "rate_limit_error",
         400..=499 => "invalid_request_error",
         _ => "server_error",
+    }
+}
+
+fn anthropic_error(problem: &Parts, request_id: &str) -> Value {
+    let error = json!({"type": anthropic_type(problem.kind), "message": problem.message()});
+    json!({"type": "error", "error": error, "request_id": request_id})
+}
+
+/// The words of <https://docs.claude.com/en/api/errors>.
+fn anthropic_type(kind: &Kind) -> &'static str {
+    match kind.status {
+        401 => "authentication_error",
+        403 => "permission_error",
+        404 => "not_found_error",
+        413 => "request_too_large",
+        429 if kind == kinds::BUDGET_EXCEEDED => "billing_error",
+        429 => "rate_limit_error",
+        400..=499 => "invalid_request_error",
+        503 => "overloaded_error",
+        504 => "timeout_error",
+        _ => "api_error",
     }
 }
 
@@ -127,6 +156,22 @@ mod tests {
     }
 
     #[test]
+    fn the_anthropic_dialect_has_type_message_and_request() {
+        for (kind, word) in [
+            (kinds::INVALID_REQUEST, "invalid_request_error"),
+            (kinds::MODEL_NOT_FOUND, "not_found_error"),
+            (kinds::BUDGET_EXCEEDED, "billing_error"),
+            (kinds::RATE_LIMITED, "rate_limit_error"),
+            (kinds::UPSTREAM_FAILED, "api_error"),
+            (kinds::UPSTREAM_UNAVAILABLE, "overloaded_error"),
+        ] {
+            let body = body(Problem::new(kind).detail("Why."), Dialect::Anthropic);
+            let expected = json!({"type": "error", "error": {"type": word, "message": "Why."}, "request_id": "r-1"});
+            assert_eq!(body, expected);
+        }
+    }
+
+    #[test]
     fn the_oauth_dialect_has_the_words_of_its_rfcs() {
         for (kind, word) in [
             (kinds::UNSUPPORTED_GRANT_TYPE, "unsupported_grant_type"),
@@ -156,7 +201,7 @@ mod tests {
 
     #[test]
     fn every_answer_forbids_storing() {
-        for dialect in [Dialect::ProblemJson, Dialect::OpenAi, Dialect::OAuth] {
+        for dialect in [Dialect::ProblemJson, Dialect::OpenAi, Dialect::Anthropic, Dialect::OAuth] {
             let response = Problem::new(kinds::INTERNAL).into_response(dialect, "r-1");
             assert_eq!(response.headers()[CACHE_CONTROL], "no-store");
         }

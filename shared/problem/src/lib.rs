@@ -1,5 +1,5 @@
-//! What went wrong, told to the caller: RFC 9457 problem details, and the same in the dialects that OpenAI's and OAuth's
-//! clients parse.
+//! What went wrong, told to the caller: RFC 9457 problem details, and the same in the dialects that OpenAI's,
+//! Anthropic's and OAuth's clients parse.
 //!
 //! A [`Problem`] says what was wrong, where, and what to do. It never carries an upstream's text, a key, or another
 //! tenant's data: whoever builds one writes its words.
@@ -11,6 +11,7 @@ pub use dialect::Dialect;
 pub use kind::{ALL, Kind, kinds};
 
 use http::header::{ALLOW, HeaderMap, HeaderName, HeaderValue};
+use serde_json::Value;
 
 /// One answer to something that went wrong. Boxed inside, so that a `Result` with it stays small.
 #[derive(Debug, Clone)]
@@ -77,9 +78,14 @@ impl Problem {
         self.0.message()
     }
 
-    /// The OpenAI error body, also sent inside a stream that has already begun.
+    /// The body in `dialect`, which is also sent inside a stream that has already begun.
+    pub fn body(&self, dialect: Dialect, request_id: &str) -> Value {
+        dialect.body(&self.0, request_id)
+    }
+
+    /// The OpenAI error body.
     pub fn openai_body(&self) -> String {
-        dialect::openai_error(&self.0).to_string()
+        self.body(Dialect::OpenAi, "").to_string()
     }
 
     /// The response in `dialect`: status, headers (with `cache-control: no-store`) and body.

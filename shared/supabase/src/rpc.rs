@@ -28,6 +28,10 @@ pub const LIST_MODELS: Rpc = Rpc { name: "list_models", role: DatabaseRole::Serv
 pub const RECORD_LLM_USAGE: Rpc = Rpc { name: "record_llm_usage", role: DatabaseRole::ServiceRole, idempotent: true };
 /// Totals of the calls that the user may see.
 pub const USAGE_SUMMARY: Rpc = Rpc { name: "usage_summary", role: DatabaseRole::Authenticated, idempotent: true };
+/// The calls that the user may see, page by page.
+pub const EXPORT_USAGE: Rpc = Rpc { name: "export_usage", role: DatabaseRole::Authenticated, idempotent: true };
+/// Takes a new version of the price table. Operators call it, no function does.
+pub const SET_MODEL_PRICES: Rpc = Rpc { name: "set_model_prices", role: DatabaseRole::ServiceRole, idempotent: true };
 /// Whether the database answers.
 pub const READY: Rpc = Rpc { name: "ready", role: DatabaseRole::Anon, idempotent: true };
 /// For whom an API key acts. As the edge: nobody has proved who they are yet.
@@ -160,6 +164,8 @@ pub const RPCS: &[Rpc] = &[
     LIST_MODELS,
     RECORD_LLM_USAGE,
     USAGE_SUMMARY,
+    EXPORT_USAGE,
+    SET_MODEL_PRICES,
     READY,
     AUTHENTICATE_KEY,
     CREATE_KEY,

@@ -6,6 +6,7 @@ const ALLOWED: &[&str] = &[
     "allow",
     "cache-control",
     "connection",
+    "content-disposition",
     "content-length",
     "content-type",
     "date",
@@ -28,8 +29,12 @@ const ALLOWED: &[&str] = &[
     "x-upstream-request-id",
 ];
 
-/// Paths whose errors have the OpenAI shape; those of `/auth/token` have OAuth's, and all others are problem documents.
+/// Paths whose errors have the OpenAI shape; those of `/v1/messages` have Anthropic's, of `/auth/token` OAuth's, and all others are problem documents.
 const OPENAI_PATHS: &[&str] = &["/v1/chat/completions", "/v1/embeddings", "/v1/models", "/v1/responses"];
+
+fn is_openais(path: &str) -> bool {
+    OPENAI_PATHS.contains(&path) || path.starts_with("/v1/models/")
+}
 
 /// Words that only internals use: no answer may contain them.
 const INTERNALS: &[&str] =
@@ -57,11 +62,16 @@ pub fn check(method: &str, path: &str, answer: &Answer) {
 fn check_error(place: &str, path: &str, answer: &Answer, request_id: &str) {
     assert!(answer.header("cache-control").contains("no-store"), "{place}: an error may be stored");
     let body = answer.json();
-    if OPENAI_PATHS.contains(&path.split('?').next().unwrap_or_default()) {
+    let path = path.split('?').next().unwrap_or_default();
+    if is_openais(path) {
         assert_eq!(answer.header("content-type"), "application/json", "{place}");
         for member in ["message", "type", "param", "code"] {
             assert!(body["error"].get(member).is_some(), "{place}: no error.{member} in {body}");
         }
+    } else if path == "/v1/messages" {
+        assert_eq!(answer.header("content-type"), "application/json", "{place}");
+        assert_eq!((&body["type"], &body["request_id"]), (&"error".into(), &request_id.into()), "{place}: {body}");
+        assert!(body["error"]["type"].is_string() && body["error"]["message"].is_string(), "{place}: {body}");
     } else if path == "/auth/token" {
         assert_eq!(answer.header("content-type"), "application/json", "{place}");
         assert!(body["error"].is_string() && body["error_description"].is_string(), "{place}: {body}");

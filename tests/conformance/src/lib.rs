@@ -6,10 +6,11 @@
 mod client;
 mod gate;
 mod hygiene;
+pub mod python;
 mod raw;
 mod rig;
 
 pub use client::{Answer, Client};
 pub use gate::Gate;
 pub use raw::{EventStream, Events};
-pub use rig::{PASSWORD, Plain, Rig, marker, wait_until};
+pub use rig::{OtherEdge, PASSWORD, Plain, Rig, marker, wait_until};

@@ -27,13 +27,18 @@ pub struct Events {
 impl EventStream {
     /// `POST path` with a JSON body; returns once the head of the answer is there.
     pub fn post(base: &str, path: &str, token: &str, body: &Value) -> Self {
+        Self::post_with(base, path, token, "", body)
+    }
+
+    /// The same with these further header lines, each with its end.
+    pub fn post_with(base: &str, path: &str, token: &str, lines: &str, body: &Value) -> Self {
         let address = base.strip_prefix("http://").unwrap();
         let mut connection = TcpStream::connect(address).unwrap();
         connection.set_read_timeout(Some(Duration::from_mins(3))).unwrap();
         connection.set_nodelay(true).unwrap();
         let body = body.to_string();
         let head = format!(
-            "POST {path} HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+            "POST {path} HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\n{lines}content-length: {}\r\n\r\n",
             body.len()
         );
         connection.write_all(format!("{head}{body}").as_bytes()).unwrap();
@@ -108,6 +113,11 @@ impl Events {
             .iter()
             .filter_map(|chunk| chunk["choices"][0]["delta"]["content"].as_str().map(str::to_owned))
             .collect()
+    }
+
+    /// The types of the events, in the dialects that name them in their data.
+    pub fn kinds(&self) -> Vec<String> {
+        self.chunks().iter().filter_map(|event| event["type"].as_str().map(str::to_owned)).collect()
     }
 
     /// Whether `[DONE]` came.

@@ -82,7 +82,9 @@ fn the_worker_can_be_given_every_variable() {
 fn a_secret_is_never_a_plain_variable() {
     let manifest: toml::Table = fs::read_to_string(root().join("wrangler.toml")).unwrap().parse().unwrap();
     for name in manifest["vars"].as_table().unwrap().keys() {
-        let secret = ["SECRET", "_API_KEY", "PEPPER", "SIGNING_KEYS"].iter().any(|word| name.contains(word));
+        let secret = ["SECRET", "_API_KEY", "PEPPER", "SIGNING_KEYS", "BEARER_TOKEN", "ACCESS_KEY", "SESSION_TOKEN"]
+            .iter()
+            .any(|word| name.contains(word));
         assert!(!secret, "{name} belongs to the secrets, not to [vars]");
     }
 }

@@ -36,6 +36,9 @@ struct Arguments {
     cache: Option<PathBuf>,
 }
 
+/// How many connections may wait to be accepted: a thousand callers may come at once.
+const BACKLOG: i32 = 4096;
+
 #[tokio::main]
 async fn main() -> ExitCode {
     match run(Arguments::parse()).await {
@@ -62,6 +65,7 @@ async fn run(arguments: Arguments) -> Result<(), Error> {
     let (mut terminate, mut interrupt) =
         (signal(SignalKind::terminate()).map_err(failed)?, signal(SignalKind::interrupt()).map_err(failed)?);
     let listener = TcpListener::bind(arguments.listen).await.map_err(failed)?;
+    rustix::net::listen(&listener, BACKLOG).map_err(|error| failed(error.into()))?;
     let address = listener.local_addr().map_err(failed)?;
     writeln!(std::io::stdout(), "listening on http://{address}").map_err(failed)?;
     let stop = async {

@@ -2,7 +2,7 @@
 
 use serde_json::value::RawValue;
 
-use crate::completion_request::Members;
+use crate::members::Members;
 
 /// Larger requests are not cached.
 const LARGEST: usize = 256 * 1024;

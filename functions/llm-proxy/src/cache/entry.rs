@@ -23,6 +23,7 @@ pub(crate) struct About {
     input_tokens: u64,
     output_tokens: u64,
     cached_input_tokens: u64,
+    cache_write_tokens: u64,
 }
 
 /// How an answer is written.
@@ -45,12 +46,18 @@ impl About {
             input_tokens: tokens.input,
             output_tokens: tokens.output,
             cached_input_tokens: tokens.cached_input,
+            cache_write_tokens: tokens.cache_write,
         }
     }
 
     /// What the answer had used.
     pub(crate) fn tokens(&self) -> Tokens {
-        Tokens { input: self.input_tokens, output: self.output_tokens, cached_input: self.cached_input_tokens }
+        Tokens {
+            input: self.input_tokens,
+            output: self.output_tokens,
+            cached_input: self.cached_input_tokens,
+            cache_write: self.cache_write_tokens,
+        }
     }
 }
 

@@ -10,8 +10,7 @@ use problem::Problem;
 use super::{Entry, Replay};
 use crate::attempt::{EVENT_STREAM, JSON, respond};
 use crate::call::{Call, Payer};
-use crate::chunk::Reading;
-use crate::completion_request::CompletionRequest;
+use crate::model_request::ModelRequest;
 use crate::usage_event::Status;
 use crate::{LlmProxy, answer_headers};
 
@@ -19,7 +18,7 @@ use crate::{LlmProxy, answer_headers};
 pub(crate) async fn answer(
     proxy: &LlmProxy,
     payer: &Payer,
-    request: &CompletionRequest,
+    request: &ModelRequest,
     entry: &Entry,
     context: &Context,
 ) -> Option<Result<platform::Response, Problem>> {
@@ -29,9 +28,8 @@ pub(crate) async fn answer(
     let call = Call::begin_hit(proxy, payer.clone(), request, provider, &entry.about, context).await;
     Some(call.map(|mut call| {
         for document in entry.documents() {
-            if let Reading::Chunk(chunk) = Reading::of(document) {
-                call.see(&chunk, document, context.clock.now());
-            }
+            // A whole reads as a chunk too.
+            call.see_event(document, context.clock.now());
         }
         replayed(call, request.stream, pieces)
     }))

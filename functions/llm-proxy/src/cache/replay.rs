@@ -168,7 +168,7 @@ mod tests {
     use super::super::entry::About;
     use super::*;
 
-    const TOKENS: Tokens = Tokens { input: 3, output: 2, cached_input: 0 };
+    const TOKENS: Tokens = Tokens { input: 3, output: 2, cached_input: 0, cache_write: 0 };
     const WHOLE: &str = r#"{"id":"c-1","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"Hello you","refusal":null},"logprobs":{"content":[1,2]},"finish_reason":"stop"}],"usage":{"prompt_tokens":3,"completion_tokens":2,"total_tokens":5}}"#;
     const CHUNKS: &str = concat!(
         r#"{"id":"c-1","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"delta":{"role":"assistant","content":"","refusal":null},"logprobs":null,"finish_reason":null}],"usage":null}"#,

@@ -8,14 +8,17 @@ use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
 use super::Protocol;
-use crate::completion_request::CompletionRequest;
+use crate::catalog::Route;
+use crate::endpoint::Endpoint;
+use crate::model_request::ModelRequest;
 
 /// A base URL of the protocol, and our credential there, if it asks for one.
 pub(crate) struct OpenAi {
-    completions: Uri,
+    /// Without a slash at its end.
+    base: String,
     /// It goes nowhere else.
     key: Option<SecretString>,
-    /// The member that says how long an answer may become.
+    /// The member of a chat completion that says how long an answer may become.
     limit_member: &'static str,
 }
 
@@ -25,8 +28,9 @@ impl OpenAi {
         let mut endpoint = base.clone();
         endpoint.set_query(None);
         endpoint.set_fragment(None);
-        endpoint.set_path(&format!("{}/chat/completions", base.path().trim_end_matches('/')));
-        Some(Self { completions: endpoint.as_str().parse().ok()?, key, limit_member: "max_tokens" })
+        let base = endpoint.as_str().trim_end_matches('/');
+        let _: Uri = base.parse().ok()?;
+        Some(Self { base: base.to_owned(), key, limit_member: "max_tokens" })
     }
 
     /// OpenAI's own models of today take no `max_tokens`.
@@ -36,14 +40,19 @@ impl OpenAi {
 }
 
 impl Protocol for OpenAi {
-    fn request(&self, completion: &CompletionRequest, model: &str, _: &Context) -> Result<Request, Problem> {
-        let mut request = Request::new(Body::from(completion.body_for(model)));
-        *request.method_mut() = Method::POST;
-        *request.uri_mut() = self.completions.clone();
+    fn serves(&self, endpoint: Endpoint) -> bool {
+        matches!(endpoint, Endpoint::ChatCompletions | Endpoint::Embeddings | Endpoint::Responses)
+    }
+
+    fn request(&self, request: &ModelRequest, route: &Route, _: &Context) -> Result<Request, Problem> {
+        let uri = format!("{}{}", self.base, request.endpoint.below_base());
+        let mut outbound = Request::new(Body::from(request.body_for(&route.model)));
+        *outbound.method_mut() = Method::POST;
+        *outbound.uri_mut() = Uri::try_from(uri).map_err(|_| kinds::MISCONFIGURED)?;
         if let Some(key) = &self.key {
-            request.headers_mut().insert(AUTHORIZATION, bearer(key).ok_or(kinds::MISCONFIGURED)?);
+            outbound.headers_mut().insert(AUTHORIZATION, bearer(key).ok_or(kinds::MISCONFIGURED)?);
         }
-        Ok(request)
+        Ok(outbound)
     }
 
     fn limit_member(&self) -> &'static str {
@@ -72,13 +81,13 @@ mod tests {
     #[test]
     fn asks_below_its_base_with_its_key() {
         let completion = Bytes::from_static(br#"{"model":"m","messages":[1]}"#);
-        let completion = CompletionRequest::parse(completion).unwrap();
+        let completion = ModelRequest::parse(Endpoint::ChatCompletions, completion).unwrap();
         for (base, key, uri) in [
             ("https://gateway.test/openai/v1/?x=1", Some("o-key"), "https://gateway.test/openai/v1/chat/completions"),
             ("http://127.0.0.1:9000/v1", None, "http://127.0.0.1:9000/v1/chat/completions"),
         ] {
             let protocol = OpenAi::at(&base.parse().unwrap(), key.map(SecretString::from)).unwrap();
-            let request = protocol.request(&completion, "theirs", &Host::new().context()).unwrap();
+            let request = protocol.request(&completion, &Route::to("p", "theirs"), &Host::new().context()).unwrap();
             assert_eq!(request.uri(), uri);
             let sent = request.headers().get(AUTHORIZATION).map(|value| value.to_str().unwrap());
             assert_eq!(sent, key.map(|_| "Bearer o-key"));

@@ -6,16 +6,23 @@ use problem::Problem;
 use secrecy::SecretString;
 
 use super::{OpenAi, Protocol, Refusal};
-use crate::completion_request::CompletionRequest;
+use crate::catalog::Route;
+use crate::endpoint::Endpoint;
 use crate::error_words::ErrorWords;
+use crate::model_request::ModelRequest;
 
 pub(crate) struct Together(pub(crate) OpenAi);
 
 const TOO_LONG: &str = "The messages and the longest answer allowed exceed the model's context.";
 
 impl Protocol for Together {
-    fn request(&self, completion: &CompletionRequest, model: &str, context: &Context) -> Result<Request, Problem> {
-        self.0.request(completion, model, context)
+    /// It has no responses: <https://docs.together.ai/docs/openai-api-compatibility>.
+    fn serves(&self, endpoint: Endpoint) -> bool {
+        matches!(endpoint, Endpoint::ChatCompletions | Endpoint::Embeddings)
+    }
+
+    fn request(&self, request: &ModelRequest, route: &Route, context: &Context) -> Result<Request, Problem> {
+        self.0.request(request, route, context)
     }
 
     /// 403 says that input and answer exceed the context: <https://docs.together.ai/docs/error-codes>.

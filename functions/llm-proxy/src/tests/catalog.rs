@@ -134,3 +134,22 @@ fn the_first_route_with_a_configured_provider_is_taken() {
     assert_eq!(sent.uri, "https://api.together.xyz/v1/chat/completions");
     assert!(sent.text().contains("meta/llama"));
 }
+
+#[test]
+fn one_alias_is_what_the_list_says_of_it() {
+    let scene = scene();
+    scene.database.lock().unwrap().models["models"][0]["alias"] = json!("team/gpt 4");
+    let one = |segment: &str| {
+        let answer = scene.call(get(&format!("https://edge.test/v1/models/{segment}")));
+        answer.map(|answer| serde_json::from_str::<Value>(&text(&scene, answer)).unwrap())
+    };
+    let listed = list(&scene).unwrap()["data"].as_array().unwrap().clone();
+    for (segment, id) in [("team%2Fgpt%204", "team/gpt 4"), ("unpriced", "unpriced")] {
+        let expected = listed.iter().find(|model| model["id"] == id);
+        assert_eq!(Some(&one(segment).unwrap()), expected);
+    }
+    for segment in ["nothing", "elsewhere", "team", "%ff"] {
+        let (status, _, error) = refused(one(segment).unwrap_err());
+        assert_eq!((status, error["code"].as_str()), (404, Some("model_not_found")), "{segment}");
+    }
+}

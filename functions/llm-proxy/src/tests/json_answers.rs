@@ -56,11 +56,12 @@ fn its_usage_is_written_after_the_answer() {
     assert_eq!(
         event,
         json!({
-            "id": event["id"], "request_id": "request-1", "user_id": USER, "org_id": null, "api_key_id": null,
+            "id": event["id"], "request_id": "request-1", "user_id": USER, "org_id": null, "api_key_id": null, "operation": "chat",
             "alias": "default", "provider": "simulator", "model": "sim/large-0613", "stream": false,
             "status": "success", "http_status": 200, "finish_reason": "stop",
-            "input_tokens": 10, "output_tokens": 2, "cached_input_tokens": 4, "usage_source": "provider",
-            "cost_nano_usd": 2_400, "latency_ms": 0, "time_to_first_token_ms": null, "attempts": 1, "cache_hit": false,
+            "input_tokens": 10, "output_tokens": 2, "cached_input_tokens": 4, "cache_write_tokens": 0,
+            "service_tier": "default", "usage_source": "provider", "cost_nano_usd": 2_400, "price_version": "route",
+            "cache_hit": false, "latency_ms": 0, "time_to_first_token_ms": null, "attempts": 1,
             "started_at": "2026-01-01T00:00:00Z",
         })
     );
@@ -86,7 +87,8 @@ fn without_a_price_there_is_no_cost() {
     scene.provider_json(ANSWER);
     let answer = scene.complete(r#"{"model":"unpriced","messages":[1]}"#).unwrap();
     assert!(!answer.headers().contains_key("x-qlp-cost-usd"));
-    assert_eq!(scene.event()["cost_nano_usd"], Value::Null);
+    let event = scene.event();
+    assert_eq!((&event["cost_nano_usd"], &event["price_version"]), (&Value::Null, &Value::Null));
 }
 
 #[test]

@@ -94,15 +94,29 @@ fn other_methods_and_paths_are_told_what_there_is() {
     let scene = Scene::new();
     for (uri, method, allow) in [
         ("/v1/chat/completions", Method::GET, "POST"),
+        ("/v1/embeddings", Method::GET, "POST"),
+        ("/v1/responses", Method::GET, "POST"),
+        ("/v1/messages", Method::PUT, "POST"),
         ("/v1/models", Method::POST, "GET, HEAD"),
+        ("/v1/models/default", Method::DELETE, "GET, HEAD"),
         ("/v1/usage", Method::DELETE, "GET, HEAD"),
+        ("/v1/usage/export", Method::POST, "GET, HEAD"),
     ] {
         let mut request = get(&format!("https://edge.test{uri}"));
         *request.method_mut() = method;
         let (status, headers, _) = refused(scene.call(request).unwrap_err());
         assert_eq!((status, headers["allow"].to_str().unwrap()), (405, allow));
     }
-    for path in ["/v1", "/v1/chat", "/v1/chat/completions/x", "//v1/models", "/v1/embeddings"] {
+    for path in [
+        "/v1",
+        "/v1/chat",
+        "/v1/chat/completions/x",
+        "//v1/models",
+        "/v1/models/",
+        "/v1/models/a/b",
+        "/v1/responses/resp_1",
+        "/v1/messages/count_tokens",
+    ] {
         assert_eq!(refused(scene.call(get(&format!("https://edge.test{path}"))).unwrap_err()).0, 404);
     }
 }

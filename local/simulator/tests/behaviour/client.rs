@@ -56,11 +56,15 @@ impl Simulator {
 
     /// Sends a request and does not wait for its answer.
     pub async fn begin(self, method: &str, target: &str, key: Option<&str>, body: &[u8]) -> Exchange {
-        let mut stream = TcpStream::connect(self.0).await.unwrap();
         let authorization = key.map(|key| format!("authorization: Bearer {key}\r\n")).unwrap_or_default();
+        self.begin_with(method, target, &authorization, body).await
+    }
+
+    /// The same with these header lines.
+    pub async fn begin_with(self, method: &str, target: &str, lines: &str, body: &[u8]) -> Exchange {
+        let mut stream = TcpStream::connect(self.0).await.unwrap();
         let length = body.len();
-        let head =
-            format!("{method} {target} HTTP/1.1\r\nhost: sim\r\n{authorization}content-length: {length}\r\n\r\n");
+        let head = format!("{method} {target} HTTP/1.1\r\nhost: sim\r\n{lines}content-length: {length}\r\n\r\n");
         stream.write_all(&[head.as_bytes(), body].concat()).await.unwrap();
         Exchange { stream, received: Vec::new() }
     }
@@ -227,7 +231,11 @@ impl Answer {
     /// The data of each event of a stream with plain framing.
     pub fn events(&self) -> Vec<String> {
         let text = self.text();
-        text.split_terminator("\n\n").map(|event| event.strip_prefix("data: ").unwrap().to_owned()).collect()
+        let data = |event: &str| {
+            let unnamed = if event.starts_with("event: ") { event.split_once('\n').unwrap().1 } else { event };
+            unnamed.strip_prefix("data: ").unwrap().to_owned()
+        };
+        text.split_terminator("\n\n").map(data).collect()
     }
 
     /// The events that are JSON.

@@ -70,6 +70,16 @@ const MATRIX: &[Row] = &[
     row("POST /auth/logout", [204, 204, 204, 204, 204, 403, 204, 401]),
 ];
 
+/// The routes of models, for which a user needs no organization, and a key needs the scope `llm`.
+const MODELS: &[Row] = &[
+    row("GET /v1/models", [200, 200, 200, 200, 200, 403, 200, 401]),
+    row("GET /v1/models/default", [200, 200, 200, 200, 200, 403, 200, 401]),
+    row("POST /v1/chat/completions", [200, 200, 200, 200, 200, 403, 200, 401]),
+    row("POST /v1/embeddings", [200, 200, 200, 200, 200, 403, 200, 401]),
+    row("POST /v1/responses", [200, 200, 200, 200, 200, 403, 200, 401]),
+    row("POST /v1/messages", [200, 200, 200, 200, 200, 403, 200, 401]),
+];
+
 fn every_route_that_asks_who_is_calling_has_a_row(_: &Rig) {
     let known = ROUTES.iter().filter(|route| route.access != Access::Open);
     let known: BTreeSet<_> = known.map(|route| format!("{} {}", route.method, route.path)).collect();
@@ -192,6 +202,10 @@ impl<'a> Scene<'a> {
     fn body(&self, route: &str, objects: &Objects) -> Value {
         let name = marker("access").to_lowercase();
         match route {
+            "POST /v1/chat/completions" | "POST /v1/messages" => {
+                json!({"model": "default", "max_tokens": 5, "messages": [{"role": "user", "content": "Hello."}]})
+            }
+            "POST /v1/embeddings" | "POST /v1/responses" => json!({"model": "default", "input": "Hello."}),
             "POST /auth/keys" => json!({"name": name, "scopes": ["llm"]}),
             "POST /auth/keys/{key}/rotate" => json!({}),
             "POST /auth/orgs/{org}/roles" => json!({"name": name, "permissions": ["audit:read"]}),
@@ -256,7 +270,7 @@ fn last(path: &str) -> String {
 fn every_route_answers_everybody_as_the_matrix_says(rig: &Rig) {
     let mut scene = Scene::new(rig);
     let mut wrong = Vec::new();
-    for Row { route, statuses } in MATRIX {
+    for Row { route, statuses } in MODELS.iter().chain(MATRIX) {
         // Whoever is refused comes first: those who may still find the object as it was.
         let mut objects = scene.objects(route);
         for refused in [true, false] {

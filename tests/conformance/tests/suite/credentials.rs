@@ -17,12 +17,17 @@ super::list![
 ];
 
 /// Routes that need a caller: method, path.
-const ROUTES: [(&str, &str); 5] = [
+const ROUTES: [(&str, &str); 10] = [
     ("GET", "/auth/session"),
     ("POST", "/auth/logout"),
     ("GET", "/v1/models"),
     ("GET", "/v1/usage"),
+    ("GET", "/v1/usage/export"),
+    ("GET", "/v1/models/default"),
     ("POST", "/v1/chat/completions"),
+    ("POST", "/v1/embeddings"),
+    ("POST", "/v1/responses"),
+    ("POST", "/v1/messages"),
 ];
 
 fn call(client: &Client, method: &str, path: &str, headers: &[(&str, &str)]) -> conformance::Answer {

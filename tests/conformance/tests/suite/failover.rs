@@ -16,7 +16,7 @@ struct Scene<'a> {
 }
 
 /// The variables of such an edge.
-fn two_providers(rig: &Rig, more: &[(&str, &str)]) -> Vec<(String, String)> {
+pub(super) fn two_providers(rig: &Rig, more: &[(&str, &str)]) -> Vec<(String, String)> {
     let simulator = &rig.stack.simulator.as_ref().unwrap().url;
     let base = format!("{simulator}/v1");
     let key = super::SETTINGS.iter().find(|(name, _)| *name == "LLM_SIMULATOR_API_KEY").unwrap().1;

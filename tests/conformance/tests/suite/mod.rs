@@ -4,11 +4,13 @@ mod access;
 mod audit;
 mod auth;
 mod bad_input;
+mod bedrock;
 mod cache;
 mod chat;
 mod clients;
 mod credentials;
 mod dependencies;
+mod endpoints;
 mod failover;
 mod faults;
 mod guard_rails;
@@ -19,6 +21,7 @@ mod limits;
 pub mod logs;
 mod orgs;
 mod prompt_logs;
+mod providers;
 mod second_factor;
 mod sessions;
 mod stream;
@@ -54,11 +57,13 @@ pub fn checks() -> Vec<(String, Check)> {
         ("audit", audit::CHECKS),
         ("auth", auth::CHECKS),
         ("bad_input", bad_input::CHECKS),
+        ("bedrock", bedrock::CHECKS),
         ("cache", cache::CHECKS),
         ("chat", chat::CHECKS),
         ("clients", clients::CHECKS),
         ("credentials", credentials::CHECKS),
         ("dependencies", dependencies::CHECKS),
+        ("endpoints", endpoints::CHECKS),
         ("failover", failover::CHECKS),
         ("faults", faults::CHECKS),
         ("guard_rails", guard_rails::CHECKS),
@@ -68,6 +73,7 @@ pub fn checks() -> Vec<(String, Check)> {
         ("limits", limits::CHECKS),
         ("orgs", orgs::CHECKS),
         ("prompt_logs", prompt_logs::CHECKS),
+        ("providers", providers::CHECKS),
         ("second_factor", second_factor::CHECKS),
         ("sessions", sessions::CHECKS),
         ("stream", stream::CHECKS),

@@ -50,8 +50,9 @@ fn variables(name: &str, component: &Value, needed: &BTreeSet<String>, faults: &
 
 /// The hosts must be those of the addresses that the component is given, and no others.
 fn hosts(name: &str, component: &Value, manifest: &Table, faults: &mut Vec<String>) {
+    let is_address = |name: &&String| name.ends_with("_url") || name.ends_with("_endpoint");
     let addresses: BTreeSet<_> =
-        table(component, "variables").keys().filter(|name| name.ends_with("_url")).map(|name| service(name)).collect();
+        table(component, "variables").keys().filter(is_address).map(|name| service(name)).collect();
     let mut allowed = BTreeSet::new();
     chaining(name, component, faults);
     for host in list(component, "allowed_outbound_hosts").into_iter().filter(|host| host != SIGNATURE) {
@@ -85,7 +86,8 @@ fn chaining(name: &str, component: &Value, faults: &mut Vec<String>) {
 
 /// `supabase_jwks_url` and `supabase_jwks_host` are about one service.
 fn service(variable: &str) -> String {
-    let name = variable.strip_suffix("_host").or_else(|| variable.strip_suffix("_url")).unwrap_or(variable);
+    let suffix = ["_host", "_url", "_endpoint"].into_iter().find(|suffix| variable.ends_with(suffix));
+    let name = suffix.and_then(|suffix| variable.strip_suffix(suffix)).unwrap_or(variable);
     name.strip_suffix("_base").unwrap_or(name).to_owned()
 }
 
@@ -138,7 +140,19 @@ fn application_variables(manifest: &Table, faults: &mut Vec<String>) {
 
 fn is_secret(name: &str) -> bool {
     name != "supabase_publishable_key"
-        && ["secret", "_api_key", "pepper", "session_key", "signing_keys"].iter().any(|word| name.contains(word))
+        && [
+            "secret",
+            "_api_key",
+            "_ad_token",
+            "pepper",
+            "session_key",
+            "signing_keys",
+            "bearer_token",
+            "access_key",
+            "session_token",
+        ]
+        .iter()
+        .any(|word| name.contains(word))
 }
 
 fn is_origin(text: &str) -> bool {

@@ -20,6 +20,9 @@ insert into public.llm_usage (
 )
 values (gen_random_uuid(), 'r', ':owner', ':org', 'default', false, 'success', 1, 1, 0, 'none', 1, 1, '2020-01-01');
 
+insert into public.model_prices (provider, model, version, rates)
+values ('mine', 'old', '1', '[{"tier": "standard", "above": 0, "input": 1, "output": 1}]');
+
 insert into public.roles (org_id, name, permissions) values (':org', 'reader', '{organization:read}');
 insert into public.user_roles (org_id, user_id, role_id)
 select ':org', ':viewer', id from public.roles where org_id = ':org' and name = 'reader';

@@ -18,6 +18,7 @@ mod matrix;
 mod migrating;
 mod models;
 mod organizations;
+mod prices;
 mod prompt_logs;
 mod rate_limits;
 mod roles;
@@ -25,6 +26,7 @@ mod second_factor;
 mod sessions;
 mod teams;
 mod usage;
+mod usage_export;
 mod usage_limits;
 
 use std::process::ExitCode;
@@ -52,6 +54,7 @@ fn main() -> ExitCode {
         locks::TESTS,
         models::TESTS,
         organizations::TESTS,
+        prices::TESTS,
         prompt_logs::TESTS,
         rate_limits::TESTS,
         roles::TESTS,
@@ -59,6 +62,7 @@ fn main() -> ExitCode {
         sessions::TESTS,
         teams::TESTS,
         usage::TESTS,
+        usage_export::TESTS,
         usage_limits::TESTS,
     ];
     if arguments.list {

@@ -133,6 +133,14 @@ pub const MATRIX: &[Row] = &[
         outcomes: "yxxx yxxx 0xxx 0xxx 0xxx xxxx yyyy",
     },
     Row {
+        table: "model_prices",
+        find: "provider = 'mine'",
+        insert: "(provider, model, version, rates) \
+                 values ('mine', 'new', '1', '[{\"tier\": \"standard\", \"above\": 0, \"input\": 1, \"output\": 1}]')",
+        update: "version = '2'",
+        outcomes: "xxxx xxxx xxxx xxxx xxxx xxxx yyyy",
+    },
+    Row {
         table: "llm_usage",
         find: "user_id = ':owner'",
         insert: "(id, request_id, user_id, org_id, alias, stream, status, input_tokens, output_tokens, \

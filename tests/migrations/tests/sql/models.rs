@@ -14,18 +14,28 @@ pub const TESTS: &[Test] = &[
 fn listing(cluster: &Cluster) {
     let answer = cluster.call(As::Service, "list_models", &json!({})).unwrap();
     let models = answer["models"].as_array().unwrap();
-    assert_eq!(models[0]["alias"], "default");
-    assert!(models[0]["created"].as_i64().unwrap() > 1_700_000_000);
-    let routes = models[0]["routes"].as_array().unwrap();
+    let aliases: Vec<_> = models.iter().map(|model| model["alias"].as_str().unwrap()).collect();
+    assert_eq!(aliases, ["claude-sonnet-4-5", "default", "sim-1"]);
+    assert!(models[1]["created"].as_i64().unwrap() > 1_700_000_000);
+    let routes = models[1]["routes"].as_array().unwrap();
     let providers: Vec<_> = routes.iter().map(|route| route["provider"].as_str().unwrap()).collect();
-    assert_eq!(providers, ["together", "openai", "ollama", "simulator"]);
+    assert_eq!(providers, ["together", "openai", "azure", "anthropic", "ollama", "simulator"]);
+    let mut priced = routes[1].clone();
+    assert!(priced["price_version"].take().as_str().unwrap().starts_with("litellm-"));
+    assert_eq!(priced["rates"].take()[0]["tier"], "standard");
     let price = json!({
-        "provider": "openai", "model": "gpt-4o-mini", "priority": 2, "weight": 0, "max_output_tokens": null,
-        "input_nano_usd": 150, "output_nano_usd": 600, "cached_input_nano_usd": 75,
+        "provider": "openai", "model": "gpt-4o-mini", "priority": 2, "weight": 0, "max_input_tokens": 128_000,
+        "max_output_tokens": 16_384, "input_nano_usd": null, "output_nano_usd": null, "cached_input_nano_usd": null,
+        "rates": null, "price_version": null,
     });
-    assert_eq!(routes[1], price);
-    assert_eq!(models[1]["alias"], "sim-1");
-    assert_eq!(models[1]["routes"].as_array().unwrap().len(), 1);
+    assert_eq!(priced, price);
+    let price = json!({
+        "provider": "simulator", "model": "sim-1", "priority": 6, "weight": 0, "max_input_tokens": null,
+        "max_output_tokens": null, "input_nano_usd": 100, "output_nano_usd": 400, "cached_input_nano_usd": 50,
+        "rates": null, "price_version": "route",
+    });
+    assert_eq!(routes[5], price);
+    assert_eq!(models[2]["routes"].as_array().unwrap().len(), 1);
 }
 
 fn grants(cluster: &Cluster) {

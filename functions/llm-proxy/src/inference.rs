@@ -1,8 +1,8 @@
-//! `POST /v1/chat/completions`
+//! A question to a model, at whatever endpoint.
 
 use std::time::Duration;
 
-use http::header::{HeaderMap, RETRY_AFTER};
+use http::header::{HeaderMap, HeaderName, RETRY_AFTER};
 use json_body::Limits;
 use platform::{Context, Request, Timestamp};
 use problem::{Problem, kinds};
@@ -11,10 +11,11 @@ use telemetry::TraceContext;
 use crate::attempt::{self, Failure, Next, Question};
 use crate::cache::{self, Entry, Place, Recording, Use};
 use crate::call::Call;
-use crate::completion_request::CompletionRequest;
+use crate::endpoint::Endpoint;
+use crate::model_request::ModelRequest;
 use crate::routing::{self, Way};
 use crate::usage_event::Status;
-use crate::{COMPLETIONS, Caller, LlmProxy, answer_headers};
+use crate::{Caller, LlmProxy, answer_headers};
 
 const BODY_TIME: Duration = Duration::from_secs(30);
 /// How often a call is sent at most, whatever its routes.
@@ -27,10 +28,13 @@ const PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// The official clients count their own retries; each spares us one.
 const RETRY_COUNT: &str = "x-stainless-retry-count";
+const ANTHROPIC_VERSION: HeaderName = HeaderName::from_static("anthropic-version");
+const ANTHROPIC_BETA: HeaderName = HeaderName::from_static("anthropic-beta");
 
 /// Answers with what the first route answers that does, within one deadline.
 pub(crate) async fn create(
     proxy: &LlmProxy,
+    endpoint: Endpoint,
     request: Request,
     Caller { payer, rules, .. }: Caller,
     context: &Context,
@@ -39,24 +43,25 @@ pub(crate) async fn create(
     let mode = cache::mode(&parts.headers, rules.cache)?;
     let limits = Limits { bytes: proxy.config.max_body_bytes, time: BODY_TIME };
     let body = json_body::read(&parts.headers, body, limits, &*context.clock).await?;
-    let mut completion = CompletionRequest::parse(body)?;
+    let mut request = ModelRequest::parse(endpoint, body)?;
     let models = proxy.catalog.models(context).await?;
-    models.rails(&rules, payer.member.tier).admit(&mut completion)?;
-    let ways = routing::ways(&proxy.config, &models, &completion.model, context)?;
+    models.rails(&rules, payer.member.tier).admit(&mut request)?;
+    let ways = routing::ways(&proxy.config, &models, &request, context)?;
     let place = match mode {
-        Some(mode) => proxy.cache.place(mode, payer.member.tenant(), COMPLETIONS, &completion, context).await,
+        Some(mode) => proxy.cache.place(mode, payer.member.tenant(), &request, context).await,
         None => None,
     };
     if let Some(entry) = find(place.as_ref(), context).await
-        && let Some(answer) = cache::answer(proxy, &payer, &completion, &entry, context).await
+        && let Some(answer) = cache::answer(proxy, &payer, &request, &entry, context).await
     {
         return answer;
     }
-    let mut call = Call::begin(proxy, payer, &completion, &ways, context).await?;
+    let mut call = Call::begin(proxy, payer, &request, &ways, context).await?;
     call.cache = mode.map(|_| if place.is_some() { Use::Miss } else { Use::Off });
-    call.recording = place.and_then(|place| Recording::begin(place, completion.stream, context));
+    call.recording = place.and_then(|place| Recording::begin(place, request.stream, context));
     let limits = proxy.config.timeouts;
-    let question = Question { completion: &completion, trace: parts.extensions.get::<TraceContext>(), limits };
+    let (headers, trace) = (forwarded(endpoint, &parts.headers), parts.extensions.get::<TraceContext>());
+    let question = Question { request: &request, headers, trace, limits };
     let tries = Tries {
         left: MOST_TRIES,
         per_route: TRIES_PER_ROUTE.saturating_sub(retries_of(&parts.headers)).max(1),
@@ -67,6 +72,13 @@ pub(crate) async fn create(
 
 async fn find(place: Option<&Place>, context: &Context) -> Option<Entry> {
     place?.find(context).await
+}
+
+/// Anthropic's clients choose the version and the features of its API by header.
+fn forwarded(endpoint: Endpoint, headers: &HeaderMap) -> HeaderMap {
+    let names: &[HeaderName] = if endpoint == Endpoint::Messages { &[ANTHROPIC_VERSION, ANTHROPIC_BETA] } else { &[] };
+    let value = |name: &HeaderName| Some((name.clone(), headers.get(name)?.clone()));
+    names.iter().filter_map(value).collect()
 }
 
 /// How often, and until when, a call may be tried.

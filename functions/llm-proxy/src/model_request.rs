@@ -1,42 +1,52 @@
-//! The body of a chat completion: what the proxy needs from it, and the same bytes again for the provider.
+//! The body of a request to a model: what the proxy needs from it, and the same bytes again for the provider.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
-use std::fmt;
 use std::ops::Range;
 
 use bytes::Bytes;
 use problem::{Problem, kinds};
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
-use serde_json::value::RawValue;
 
+use crate::catalog::Route;
+use crate::endpoint::Endpoint;
 use crate::measure::Measure;
+use crate::members::{Members, count, flag, invalid, span};
+use crate::observation::name;
 use crate::output_limit::OutputLimit;
+use crate::tokens::Tokens;
 
 const MAX_DEPTH: usize = 100;
-/// The members that a model reads.
-const PROMPT: [&str; 4] = ["messages", "tools", "functions", "response_format"];
 const ASK_FOR_USAGE: &str = r#"{"include_usage":true}"#;
 
 /// A checked request. Members that the proxy does not know are never read: the provider gets their very bytes.
 #[derive(Debug, Clone)]
-pub(crate) struct CompletionRequest {
+pub(crate) struct ModelRequest {
+    pub(crate) endpoint: Endpoint,
     /// The alias that the caller wants.
     pub(crate) model: String,
     /// Whether the answer is to be a stream of events.
     pub(crate) stream: bool,
-    /// Whether the caller itself asked for the stream's usage chunk.
+    /// Whether the caller is to see a stream's usage: it asked for it itself, or the endpoint always tells it.
     pub(crate) wants_usage: bool,
-    /// How much text the model reads: no tokenizer makes more tokens of it than it has bytes.
-    pub(crate) text_bytes: u64,
+    pub(crate) prompt: Prompt,
     /// How long each answer may become in tokens, if the caller says so or is held to something.
     pub(crate) max_tokens: Option<u64>,
+    /// In which of the provider's service tiers, if the caller says so.
+    pub(crate) service_tier: Option<String>,
     /// How many answers are wanted.
     pub(crate) choices: u64,
     body: Bytes,
     model_at: Range<usize>,
     usage_edit: Option<Edit>,
     output_limit: OutputLimit,
+}
+
+/// How much the model reads.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Prompt {
+    /// No tokenizer makes more tokens of a text than it has bytes.
+    text_bytes: u64,
+    /// What is there in tokens already, as embeddings may be asked for.
+    tokens: u64,
 }
 
 /// A text that takes the place of a part of the body.
@@ -46,9 +56,9 @@ struct Edit {
     text: Cow<'static, str>,
 }
 
-impl CompletionRequest {
+impl ModelRequest {
     /// Checks `body`, which is UTF-8: 400 with the place of the first fault.
-    pub(crate) fn parse(body: Bytes) -> Result<Self, Problem> {
+    pub(crate) fn parse(endpoint: Endpoint, body: Bytes) -> Result<Self, Problem> {
         let text = std::str::from_utf8(&body).map_err(|_| kinds::MALFORMED_BODY)?;
         if Measure::of(&body).depth > MAX_DEPTH {
             let detail = format!("The JSON document may be nested at most {MAX_DEPTH} levels deep.");
@@ -56,27 +66,31 @@ impl CompletionRequest {
         }
         let members = Members::parse(text, "")?;
         let (model_at, model) = model(text, &members)?;
-        require_messages(&members)?;
-        let stream = flag(members.get("stream"), "/stream")?;
-        let (wants_usage, usage_edit) = usage_edit(text, &members, stream)?;
-        let prompt = PROMPT.iter().filter_map(|name| members.get(name));
-        let text_bytes = prompt.map(|raw| Measure::of(raw.get().as_bytes()).text_bytes).sum();
-        let start = text.find('{').map_or(0, |brace| brace + 1);
-        let output_limit = OutputLimit::of(start, |name| members.get(name).map(|raw| (raw, span(text, raw))));
-        let max_tokens = output_limit.tokens();
-        let choices = count(members.get("n")).unwrap_or(1).max(1);
+        check(endpoint, &members)?;
+        let stream = endpoint != Endpoint::Embeddings && flag(members.get("stream"), "/stream")?;
+        let is_chat = endpoint == Endpoint::ChatCompletions;
+        let (wants_usage, usage_edit) = if is_chat { usage_edit(text, &members, stream)? } else { (true, None) };
+        let choices = members.get("n").filter(|_| is_chat);
+        let output_limit = OutputLimit::of(endpoint, text, &members);
         Ok(Self {
+            endpoint,
             model,
             stream,
             wants_usage,
-            text_bytes,
-            max_tokens,
-            choices,
+            prompt: Prompt::of(endpoint, &members),
+            max_tokens: if endpoint == Endpoint::Embeddings { Some(0) } else { output_limit.tokens() },
+            service_tier: members.get("service_tier").and_then(name),
+            choices: count(choices).unwrap_or(1).max(1),
             body,
             model_at,
             usage_edit,
             output_limit,
         })
+    }
+
+    /// The body as the caller wrote it, for a protocol that translates it.
+    pub(crate) fn json(&self) -> &str {
+        std::str::from_utf8(&self.body).unwrap_or_default()
     }
 
     /// The body as the caller sent it.
@@ -85,7 +99,7 @@ impl CompletionRequest {
     }
 
     /// To how many tokens each answer is held that the caller has not limited itself.
-    pub(crate) fn longest_answer(&self) -> Option<u64> {
+    pub(crate) fn held_to(&self) -> Option<u64> {
         self.output_limit.most
     }
 
@@ -96,13 +110,15 @@ impl CompletionRequest {
         Ok(())
     }
 
-    /// The same for a model whose answers have at most `longest` tokens, from a provider that calls their limit `member`.
-    /// What a model cannot exceed need not be said, and a provider would refuse it.
-    pub(crate) fn for_model(&self, longest: Option<u64>, member: &'static str) -> Cow<'_, Self> {
+    /// The same for the model of `route`, from a provider that calls the limit of a chat completion `member`. What a
+    /// model cannot exceed need not be said, and a provider would refuse it.
+    pub(crate) fn for_route(&self, route: &Route, member: &'static str) -> Cow<'_, Self> {
         let Some(most) = self.output_limit.most else { return Cow::Borrowed(self) };
         let mut request = self.clone();
-        request.output_limit.most = Some(most).filter(|most| longest.is_none_or(|longest| longest > *most));
-        request.output_limit.member = member;
+        request.output_limit.most = Some(most).filter(|most| route.max_output_tokens.is_none_or(|own| own > *most));
+        if self.endpoint == Endpoint::ChatCompletions {
+            request.output_limit.member = member;
+        }
         Cow::Owned(request)
     }
 
@@ -135,6 +151,15 @@ fn model(text: &str, members: &Members) -> Result<(Range<usize>, String), Proble
     }
 }
 
+/// What is judged here and not by the provider: that there is anything to answer, and that it is all there.
+fn check(endpoint: Endpoint, members: &Members) -> Result<(), Problem> {
+    match endpoint {
+        Endpoint::ChatCompletions | Endpoint::Messages => require_messages(members),
+        Endpoint::Embeddings => require_input(members),
+        Endpoint::Responses => refuse_state(members),
+    }
+}
+
 fn require_messages(members: &Members) -> Result<(), Problem> {
     let raw = members.get("messages").ok_or_else(|| invalid("/messages", "is missing: send an array of messages"))?;
     let inside = raw.get().strip_prefix('[').map(str::trim_start);
@@ -142,6 +167,53 @@ fn require_messages(members: &Members) -> Result<(), Problem> {
         return Err(invalid("/messages", "must be an array that is not empty"));
     }
     Ok(())
+}
+
+fn require_input(members: &Members) -> Result<(), Problem> {
+    match members.get("input") {
+        Some(raw) if raw.get().starts_with(['"', '[']) => Ok(()),
+        Some(_) => Err(invalid("/input", "must be a text or an array")),
+        None => Err(invalid("/input", "is missing: send what is to be embedded")),
+    }
+}
+
+/// What a provider keeps for us it keeps for all callers alike, and nobody could say beforehand what it costs to read it.
+fn refuse_state(members: &Members) -> Result<(), Problem> {
+    for name in ["previous_response_id", "conversation"] {
+        if members.get(name).is_some_and(|raw| raw.get() != "null") {
+            return Err(invalid(&format!("/{name}"), "is not supported: send the earlier items in `input`"));
+        }
+    }
+    if flag(members.get("background"), "/background")? {
+        return Err(invalid("/background", "is not supported: wait for the answer, or stream it"));
+    }
+    Ok(())
+}
+
+impl Prompt {
+    fn of(endpoint: Endpoint, members: &Members) -> Self {
+        let names: &[&str] = match endpoint {
+            Endpoint::ChatCompletions => &["messages", "tools", "functions", "response_format"],
+            Endpoint::Embeddings => &["input"],
+            Endpoint::Responses => &["input", "instructions", "tools", "text", "prompt"],
+            Endpoint::Messages => &["messages", "system", "tools", "output_config", "output_format"],
+        };
+        let parts = names.iter().filter_map(|name| members.get(name));
+        parts.map(|raw| Measure::of(raw.get().as_bytes())).fold(Self::default(), |sum, part| Self {
+            text_bytes: sum.text_bytes.saturating_add(part.text_bytes),
+            tokens: if endpoint == Endpoint::Embeddings { part.numbers } else { 0 },
+        })
+    }
+
+    /// No model reads more.
+    pub(crate) fn most_tokens(self) -> u64 {
+        self.text_bytes.saturating_add(self.tokens)
+    }
+
+    /// What a model probably reads.
+    pub(crate) fn estimated_tokens(self) -> u64 {
+        Tokens::estimated(self.text_bytes).saturating_add(self.tokens)
+    }
 }
 
 /// Whether the caller asked for usage, and what to change so that the provider is asked in any case.
@@ -157,7 +229,7 @@ fn usage_edit(text: &str, members: &Members, stream: bool) -> Result<(bool, Opti
             Edit { at: span(text, asked), text: "true".into() }
         } else {
             let after_brace = span(text, raw).start + 1;
-            let comma = if inner.0.is_empty() { "" } else { "," };
+            let comma = if inner.is_empty() { "" } else { "," };
             Edit { at: after_brace..after_brace, text: format!(r#""include_usage":true{comma}"#).into() }
         };
         return Ok((false, stream.then_some(edit)));
@@ -173,91 +245,16 @@ fn usage_edit(text: &str, members: &Members, stream: bool) -> Result<(bool, Opti
     Ok((false, edit.filter(|_| stream)))
 }
 
-fn flag(raw: Option<&RawValue>, pointer: &str) -> Result<bool, Problem> {
-    match raw.map(RawValue::get) {
-        Some("true") => Ok(true),
-        None | Some("false" | "null") => Ok(false),
-        Some(_) => Err(invalid(pointer, "must be true or false")),
-    }
-}
-
-/// A count, if it is one; what else is written there the provider judges.
-fn count(raw: Option<&RawValue>) -> Option<u64> {
-    raw?.get().parse().ok()
-}
-
-fn invalid(pointer: &str, detail: &str) -> Problem {
-    Problem::new(kinds::INVALID_REQUEST).at(pointer, format!("`{}` {detail}.", pointer.trim_start_matches('/')))
-}
-
-/// Where `raw`, a part of `text`, lies in it.
-fn span(text: &str, raw: &RawValue) -> Range<usize> {
-    let start = raw.get().as_ptr().addr() - text.as_ptr().addr();
-    start..start + raw.get().len()
-}
-
-/// The members of one object, in order, each named once.
-pub(crate) struct Members<'a>(pub(crate) Vec<(Cow<'a, str>, &'a RawValue)>);
-
-impl<'a> Members<'a> {
-    /// The members of the object `text`: 400 with the place of a fault under `pointer`.
-    pub(crate) fn parse(text: &'a str, pointer: &str) -> Result<Self, Problem> {
-        let members: Self = serde_json::from_str(text).map_err(|error| unreadable(&error, pointer))?;
-        let mut names = BTreeSet::new();
-        match members.0.iter().find(|(name, _)| !names.insert(name)) {
-            Some((name, _)) => {
-                let pointer = format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1"));
-                Err(Problem::new(kinds::INVALID_REQUEST).at(pointer, "The member is there twice: name it once."))
-            }
-            None => Ok(members),
-        }
-    }
-
-    /// The value of a member.
-    pub(crate) fn get(&self, name: &str) -> Option<&'a RawValue> {
-        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| *value)
-    }
-}
-
-fn unreadable(error: &serde_json::Error, pointer: &str) -> Problem {
-    let place = format!("line {}, column {}", error.line(), error.column());
-    if error.is_data() {
-        Problem::new(kinds::INVALID_REQUEST).at(pointer, "A JSON object is expected here.")
-    } else if error.is_eof() {
-        Problem::new(kinds::MALFORMED_BODY).detail(format!("The JSON document ends too early ({place})."))
-    } else {
-        Problem::new(kinds::MALFORMED_BODY).detail(format!("The body is not JSON: reading stopped at {place}."))
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Object;
-        impl<'de> Visitor<'de> for Object {
-            type Value = Vec<(Cow<'de, str>, &'de RawValue)>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a JSON object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = Vec::with_capacity(16);
-                while let Some(member) = map.next_entry()? {
-                    members.push(member);
-                }
-                Ok(members)
-            }
-        }
-        deserializer.deserialize_map(Object).map(Self)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn parse(json: &str) -> Result<CompletionRequest, Problem> {
-        CompletionRequest::parse(Bytes::copy_from_slice(json.as_bytes()))
+    fn parse_at(endpoint: Endpoint, json: &str) -> Result<ModelRequest, Problem> {
+        ModelRequest::parse(endpoint, Bytes::copy_from_slice(json.as_bytes()))
+    }
+
+    fn parse(json: &str) -> Result<ModelRequest, Problem> {
+        parse_at(Endpoint::ChatCompletions, json)
     }
 
     fn sent(json: &str) -> String {
@@ -316,7 +313,7 @@ mod tests {
         let mut request = parse(json).unwrap();
         request.limit_output(most).map_err(|problem| problem.openai_body())?;
         assert!(request.max_tokens.unwrap() <= most);
-        let body = request.for_model(None, member).body_for("m");
+        let body = request.for_route(&Route::to("p", "m"), member).body_for("m");
         assert!(serde_json::from_slice::<serde_json::Value>(&body).unwrap().is_object());
         Ok(String::from_utf8(body.to_vec()).unwrap())
     }
@@ -375,8 +372,10 @@ mod tests {
     fn a_model_whose_answers_are_shorter_is_told_no_limit() {
         let mut request = parse(r#"{"model":"m","messages":[1]}"#).unwrap();
         request.limit_output(50).unwrap();
-        let says =
-            |longest| request.for_model(longest, "max_tokens").body_for("m").starts_with(br#"{"max_tokens":50,"#);
+        let says = |longest| {
+            let route = Route { max_output_tokens: longest, ..Route::to("p", "m") };
+            request.for_route(&route, "max_tokens").body_for("m").starts_with(br#"{"max_tokens":50,"#)
+        };
         assert_eq!([says(None), says(Some(51)), says(Some(50)), says(Some(1))], [true, true, false, false]);
     }
 
@@ -435,6 +434,64 @@ mod tests {
             assert_eq!(slug, "malformed-body", "{json}");
             assert!(body.contains(place), "{json}: {body}");
         }
+    }
+
+    #[test]
+    fn at_the_other_endpoints_only_the_model_is_edited() {
+        for (endpoint, json) in [
+            (Endpoint::Embeddings, r#"{"input":[[1,2]],"model":"m","stream":"x","n":2}"#),
+            (
+                Endpoint::Responses,
+                r#"{"stream":true,"model":"m","input":"hi","stream_options":{"include_obfuscation":false}}"#,
+            ),
+            (Endpoint::Messages, r#"{"model":"m","stream":true,"max_tokens":9,"messages":[1],"stream_options":7}"#),
+        ] {
+            let request = parse_at(endpoint, json).unwrap();
+            let sent = request.body_for("theirs");
+            assert_eq!(sent, json.replace("\"m\"", "\"theirs\""));
+            assert!(request.wants_usage);
+            assert_eq!((request.stream, request.choices), (endpoint != Endpoint::Embeddings, 1));
+        }
+    }
+
+    #[test]
+    fn each_endpoint_has_its_own_prompt_and_longest_answer() {
+        for (endpoint, json, most, max_tokens) in [
+            (Endpoint::Embeddings, r#"{"model":"m","input":["four","4"],"user":"nobody"}"#, 5, Some(0)),
+            (Endpoint::Embeddings, r#"{"model":"m","input":[[11,2],[333]]}"#, 3, Some(0)),
+            (
+                Endpoint::Responses,
+                r#"{"model":"m","input":"four","instructions":"in","max_output_tokens":9}"#,
+                6,
+                Some(9),
+            ),
+            (Endpoint::Responses, r#"{"model":"m","input":"four","max_tokens":9}"#, 4, None),
+            (Endpoint::Messages, r#"{"model":"m","messages":["four"],"system":"sys","max_tokens":7}"#, 7, Some(7)),
+        ] {
+            let request = parse_at(endpoint, json).unwrap();
+            assert_eq!((request.prompt.most_tokens(), request.max_tokens), (most, max_tokens), "{json}");
+        }
+        let prompt = parse_at(Endpoint::Embeddings, r#"{"model":"m","input":["fourfive",1,2]}"#).unwrap().prompt;
+        assert_eq!(prompt.estimated_tokens(), 4);
+    }
+
+    #[test]
+    fn what_is_wrong_at_the_other_endpoints_is_pointed_at() {
+        for (endpoint, json, param) in [
+            (Endpoint::Embeddings, r#"{"model":"m"}"#, "input"),
+            (Endpoint::Embeddings, r#"{"model":"m","input":null}"#, "input"),
+            (Endpoint::Responses, r#"{"input":"x"}"#, "model"),
+            (Endpoint::Responses, r#"{"model":"m","stream":1}"#, "stream"),
+            (Endpoint::Responses, r#"{"model":"m","previous_response_id":"resp_1"}"#, "previous_response_id"),
+            (Endpoint::Responses, r#"{"model":"m","conversation":{"id":"c"}}"#, "conversation"),
+            (Endpoint::Responses, r#"{"model":"m","background":true}"#, "background"),
+            (Endpoint::Messages, r#"{"model":"m","messages":[]}"#, "messages"),
+        ] {
+            let body = parse_at(endpoint, json).unwrap_err().openai_body();
+            assert!(body.contains(&format!(r#""param":"{param}""#)), "{json}: {body}");
+        }
+        let none = r#"{"model":"m","input":"x","previous_response_id":null,"background":false,"conversation":null}"#;
+        assert!(parse_at(Endpoint::Responses, none).is_ok());
     }
 
     #[test]
