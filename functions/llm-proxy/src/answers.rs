@@ -4,6 +4,7 @@ mod chat;
 mod embeddings;
 mod messages;
 mod responses;
+mod texts;
 
 use platform::Timestamp;
 use serde::Deserialize;
@@ -12,6 +13,8 @@ use serde_json::value::RawValue;
 use crate::ending::Ending;
 use crate::endpoint::Endpoint;
 use crate::observation::Observation;
+
+pub(crate) use texts::texts;
 
 /// What is to be done with one event.
 #[derive(Debug, PartialEq, Eq)]
@@ -51,14 +54,6 @@ pub(crate) fn event(endpoint: Endpoint, data: &[u8], seen: &mut Observation, now
         Endpoint::Responses => responses::event(data, seen, now),
         Endpoint::Messages => messages::event(data, seen, now),
         Endpoint::Embeddings => Verdict::Pass, // it has no streams
-    }
-}
-
-/// The text of the first answer in `json`: in a whole answer, or the next piece of it in the data of an event.
-pub(crate) fn texts(endpoint: Endpoint, json: &[u8]) -> Vec<String> {
-    match endpoint {
-        Endpoint::ChatCompletions => chat::texts(json),
-        Endpoint::Embeddings | Endpoint::Responses | Endpoint::Messages => Vec::new(),
     }
 }
 

@@ -130,8 +130,7 @@ impl Call {
         let account = plan.payer.member.account();
         let expect = |answered| proxy.settlements.expect(answered, account, reserve, context);
         let mut reservation = limits::reserve(&proxy.limits, &proxy.availability, context, expect).await?;
-        let logs = plan.payer.logs_prompts && plan.endpoint == Endpoint::ChatCompletions;
-        let log = logs.then(|| PromptLog::begin(request, &proxy.supabase, context));
+        let log = plan.payer.logs_prompts.then(|| PromptLog::begin(request, &proxy.supabase, context));
         Ok(Self {
             prompt_log: log,
             plan,

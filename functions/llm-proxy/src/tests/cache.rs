@@ -86,6 +86,7 @@ fn who_asks_the_same_again_is_answered_with_the_same_bytes_and_without_the_provi
         (&json!("simulator"), &json!("m-1"), &json!("success"))
     );
     assert_eq!((&hit["finish_reason"], &events[0]["cache_hit"]), (&json!("stop"), &json!(false)));
+    assert_eq!((&hit["price_version"], &events[0]["price_version"]), (&Value::Null, &json!("route")));
     assert_ne!(hit["id"], events[0]["id"]);
 }
 
@@ -324,4 +325,20 @@ fn of_a_try_that_failed_nothing_is_kept() {
     assert_eq!(scene.sent_count(), 2);
     assert_eq!(ask(&scene, &streamed(ASK), "read"), ("hit".into(), first.clone()));
     assert!(!first.contains("lost"));
+}
+
+#[test]
+fn only_completions_are_cached() {
+    let scene = scene_with(r#"{"status":"completed","output":[],"data":[]}"#, EVENTS);
+    for (path, body) in [
+        ("/v1/responses", r#"{"model":"default","input":"x","temperature":0}"#),
+        ("/v1/embeddings", r#"{"model":"default","input":"x","temperature":0}"#),
+    ] {
+        for _ in 0..2 {
+            let mut request = post_to(path, body);
+            request.headers_mut().insert("x-qlp-cache", "read-write".parse().unwrap());
+            assert_eq!(ask_as(&scene, caller(), request).0, "off", "{path}");
+        }
+    }
+    assert_eq!(scene.sent_count(), 4);
 }

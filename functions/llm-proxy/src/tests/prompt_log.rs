@@ -126,3 +126,30 @@ fn an_answer_from_the_cache_is_logged_like_any_other() {
     assert_eq!(logged.iter().map(|log| log["answer"].as_str().unwrap()).collect::<Vec<_>>(), ["hi [e-mail]"; 2]);
     assert_ne!(logged[0]["id"], logged[1]["id"]);
 }
+
+#[test]
+fn what_is_said_at_other_endpoints_is_kept_too() {
+    let said = |path: &str, answer: &'static str, body: &str| {
+        let scene = Scene::new();
+        scene.provider_json(answer);
+        scene.run(scene.proxy.route(post_to(path, body.to_owned()), logging(), &scene.host.context())).unwrap();
+        let log = log(&scene);
+        (log["prompt"].clone(), log["answer"].clone())
+    };
+    let (prompt, answer) = said(
+        "/v1/responses",
+        r#"{"status":"completed","output":[{"type":"message","content":[{"type":"output_text","text":"to jane@example.com"}]}]}"#,
+        &format!(r#"{{"model":"default","input":"my key is {SECRET}"}}"#),
+    );
+    assert_eq!((prompt, answer), (json!([{"role": "user", "text": "my key is [key]"}]), json!("to [e-mail]")));
+    let (prompt, answer) = said(
+        "/v1/messages",
+        r#"{"type":"message","content":[{"type":"text","text":"to jane@example.com"}],"stop_reason":"end_turn"}"#,
+        &format!(r#"{{"model":"default","max_tokens":9,"messages":[{{"role":"user","content":"{SECRET}"}}]}}"#),
+    );
+    assert_eq!((prompt, answer), (json!([{"role": "user", "text": "[key]"}]), json!("to [e-mail]")));
+    let (prompt, answer) =
+        said("/v1/embeddings", r#"{"data":[]}"#, &format!(r#"{{"model":"default","input":["a","{SECRET}"]}}"#));
+    let expected = json!([{"role": "user", "text": "a"}, {"role": "user", "text": "[key]"}]);
+    assert_eq!((prompt, answer), (expected, json!("")));
+}
