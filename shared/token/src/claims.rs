@@ -189,7 +189,8 @@ fn epoch(app_metadata: &Map<String, Value>) -> Result<u64, Reason> {
 fn llm_rules(app_metadata: &Map<String, Value>) -> Result<LlmRules, Reason> {
     match app_metadata.get("llm") {
         None | Some(Value::Null) => Ok(LlmRules::default()),
-        Some(rules) => LlmRules::deserialize(rules).map_err(|_| Reason::BadClaims),
+        Some(rules @ Value::Object(_)) => LlmRules::deserialize(rules).map_err(|_| Reason::BadClaims),
+        Some(_) => Err(Reason::BadClaims),
     }
 }
 
