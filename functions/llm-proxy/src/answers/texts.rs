@@ -19,10 +19,14 @@ pub(crate) fn texts(endpoint: Endpoint, json: &[u8]) -> Vec<String> {
 /// Of a response, or of one of its events.
 fn of_response(answer: &Value) -> Vec<String> {
     let mut texts = Vec::new();
-    match answer["type"].as_str() {
-        None => items(&answer["output"]).for_each(|item| add(item, &mut texts)),
-        Some("response.output_item.added") => add(&answer["item"], &mut texts),
-        Some(kind) if kind.ends_with(".delta") => add_string(&answer["delta"], &mut texts),
+    match kind(answer) {
+        None => add_all(answer.get("output"), &mut texts),
+        Some("response.output_item.added") => {
+            answer.get("item").into_iter().for_each(|item| add(item, &mut texts));
+        }
+        Some(kind) if kind.rsplit_once('.').is_some_and(|(_, last)| last == "delta") => {
+            add_string(answer.get("delta"), &mut texts);
+        }
         Some(_) => (),
     }
     texts
@@ -31,12 +35,13 @@ fn of_response(answer: &Value) -> Vec<String> {
 /// Of a message, or of one of its events.
 fn of_message(answer: &Value) -> Vec<String> {
     let mut texts = Vec::new();
-    match answer["type"].as_str() {
+    let member = |of: &str, name: &str| answer.get(of)?.get(name);
+    match kind(answer) {
         Some("message") => add(answer, &mut texts),
-        Some("content_block_start") => add_string(&answer["content_block"]["name"], &mut texts),
+        Some("content_block_start") => add_string(member("content_block", "name"), &mut texts),
         Some("content_block_delta") => {
             for name in ["text", "thinking", "partial_json"] {
-                add_string(&answer["delta"][name], &mut texts);
+                add_string(member("delta", name), &mut texts);
             }
         }
         _ => (),
@@ -44,25 +49,27 @@ fn of_message(answer: &Value) -> Vec<String> {
     texts
 }
 
+fn kind(value: &Value) -> Option<&str> {
+    value.get("type")?.as_str()
+}
+
 /// Of a message, a part of one, or the call of a tool.
 fn add(item: &Value, texts: &mut Vec<String>) {
     for name in ["text", "thinking", "refusal", "name", "arguments"] {
-        add_string(&item[name], texts);
+        add_string(item.get(name), texts);
     }
-    if item["input"].is_object() {
-        texts.push(item["input"].to_string());
-    }
+    texts.extend(item.get("input").filter(|input| input.is_object()).map(Value::to_string));
     for parts in ["summary", "content"] {
-        items(&item[parts]).for_each(|part| add(part, texts));
+        add_all(item.get(parts), texts);
     }
 }
 
-fn add_string(value: &Value, texts: &mut Vec<String>) {
-    texts.extend(value.as_str().map(str::to_owned));
+fn add_all(items: Option<&Value>, texts: &mut Vec<String>) {
+    items.and_then(Value::as_array).into_iter().flatten().for_each(|item| add(item, texts));
 }
 
-fn items(value: &Value) -> impl Iterator<Item = &Value> {
-    value.as_array().into_iter().flatten()
+fn add_string(value: Option<&Value>, texts: &mut Vec<String>) {
+    texts.extend(value.and_then(Value::as_str).map(str::to_owned));
 }
 
 #[cfg(test)]

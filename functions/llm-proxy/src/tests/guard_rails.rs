@@ -152,7 +152,7 @@ fn held(provider: &str, variables: &[(&str, &str)], longest: Option<u64>, most: 
     let _ = asks(&scene, &json!({"max_output_tokens": most}), post(body));
     let mut requests = scene.host.http.requests();
     requests.retain(|request| request.uri.host() != Some("project.test"));
-    serde_json::from_str(&requests[0].text()).unwrap()
+    serde_json::from_str(requests[0].text()).unwrap()
 }
 
 #[test]
