@@ -109,7 +109,9 @@ impl Cache {
         }
         let canonical = canonical::of(request.body())?;
         let generation = timeout(&*context.clock, PATIENCE, self.generations.of(tenant, context)).await;
-        let generation = generation.inspect_err(|_| tracing::warn!("the cache of answers waits for nobody")).ok()??;
+        let generation = generation
+            .inspect_err(|_| tracing::warn!("the cache of answers is left alone: its generation is late"))
+            .ok()??;
         let mut hash = Sha256::new();
         // What the caller is held to is part of the question too.
         let (endpoint, longest) = (request.endpoint.below_base(), request.held_to().unwrap_or(0));
