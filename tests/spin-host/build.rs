@@ -11,7 +11,7 @@ use std::{env, fs};
 use serde_json::Value;
 
 /// What the host implements, as folders of the SDK's `wit/deps`.
-const PACKAGES: [&str; 2] = ["spin-variables@3.0.0", "spin-key-value@3.0.0"];
+const PACKAGES: [&str; 3] = ["spin-variables@3.0.0", "spin-key-value@3.0.0", "spin-redis@3.0.0"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     let definitions = sdk()?.join("wit/deps");
@@ -28,13 +28,17 @@ fn main() -> Result<(), Box<dyn Error>> {
     inline: "package qlp:spin-host; world interfaces {{
         import spin:variables/variables@3.0.0;
         import spin:key-value/key-value@3.0.0;
+        import spin:redis/redis@3.0.0;
     }}",
     path: [{}],
     imports: {{
         "spin:key-value/key-value.[method]store.get-keys": async | trappable,
         default: async,
     }},
-    with: {{ "spin:key-value/key-value.store": crate::stores::Open }},
+    with: {{
+        "spin:key-value/key-value.store": crate::stores::Open,
+        "spin:redis/redis.connection": crate::redis::Connection,
+    }},
 }});
 "#,
         paths.join(", ")

@@ -55,7 +55,7 @@ impl Settings {
     pub fn overrides(&self) -> Vec<(String, String)> {
         let ours = |name: &str| {
             ["LLM_", "LEDGER_", "EDGE_", "SERVICE_"].iter().any(|prefix| name.starts_with(prefix))
-                || ["ALLOWED_ORIGINS", "LOG_LEVEL", "API_KEY_PEPPER", "SESSION_KEY"].contains(&name)
+                || ["ALLOWED_ORIGINS", "LOG_LEVEL", "REDIS_URL", "API_KEY_PEPPER", "SESSION_KEY"].contains(&name)
         };
         self.0.iter().filter(|(name, _)| ours(name)).map(|(name, value)| (name.clone(), value.clone())).collect()
     }

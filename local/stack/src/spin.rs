@@ -17,7 +17,7 @@ pub enum Runner {
 }
 
 /// Addresses that can be anywhere, each with the variable of the manifest that lets a component call it.
-const HOSTS: [(&str, &str); 8] = [
+const HOSTS: [(&str, &str); 9] = [
     ("SUPABASE_JWKS_URL", "SUPABASE_JWKS_HOST"),
     ("TOGETHER_BASE_URL", "TOGETHER_HOST"),
     ("OPENAI_BASE_URL", "OPENAI_HOST"),
@@ -26,6 +26,7 @@ const HOSTS: [(&str, &str); 8] = [
     ("OLLAMA_URL", "OLLAMA_HOST"),
     ("LLM_SIMULATOR_URL", "LLM_SIMULATOR_HOST"),
     ("BEDROCK_BASE_URL", "BEDROCK_HOST"),
+    ("REDIS_URL", "REDIS_HOST"),
 ];
 
 impl Runner {
@@ -60,11 +61,12 @@ fn given(variables: &BTreeMap<String, String>) -> BTreeMap<String, String> {
     all.map(|(name, value)| (format!("SPIN_VARIABLE_{name}"), value)).collect()
 }
 
-/// Scheme, host and port of a URL.
+/// Scheme, host and port of a URL, without a password.
 fn origin(url: &str) -> String {
-    let host = url.find("://").map_or(0, |scheme| scheme + 3);
-    let end = url.get(host..).and_then(|rest| rest.find(['/', '?', '#'])).map_or(url.len(), |end| host + end);
-    url.get(..end).unwrap_or(url).to_owned()
+    let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    format!("{scheme}://{host}")
 }
 
 fn is_installed() -> bool {
@@ -107,12 +109,14 @@ mod tests {
     fn each_address_comes_with_what_may_be_called_for_it() {
         let variables = BTreeMap::from([
             ("OLLAMA_URL".to_owned(), "http://127.0.0.1:11434".to_owned()),
+            ("REDIS_URL".to_owned(), "redis://:secret@redis.example:6380/1".to_owned()),
             ("OPENAI_BASE_URL".to_owned(), "https://gateway.example:8443/openai/v1?x=1".to_owned()),
         ]);
         let given = given(&variables);
         assert_eq!(given["SPIN_VARIABLE_OLLAMA_HOST"], "http://127.0.0.1:11434");
         assert_eq!(given["SPIN_VARIABLE_OPENAI_HOST"], "https://gateway.example:8443");
         assert_eq!(given["SPIN_VARIABLE_OLLAMA_URL"], "http://127.0.0.1:11434");
-        assert_eq!(given.len(), 4);
+        assert_eq!(given["SPIN_VARIABLE_REDIS_HOST"], "redis://redis.example:6380");
+        assert_eq!(given.len(), 6);
     }
 }

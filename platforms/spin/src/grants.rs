@@ -38,7 +38,7 @@ impl Grants {
         Self(Context { cache: Arc::new(KeyValue::default()), ..self.0 })
     }
 
-    /// Limits in Postgres, with the project's secret key.
+    /// Limits and accounts in Postgres, with the project's secret key, or in Redis; `spin.toml` allows the call.
     #[must_use]
     pub fn ledger(self) -> Self {
         Self(Context { ledger: Arc::new(Ledger::new(self.0.clone())), ..self.0 })

@@ -1,100 +1,50 @@
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use platform::{Context, StoreError};
 use quota::account::{Operation, Outcome};
 use quota::{Decision, Take};
-use serde::Deserialize;
-use serde_json::{Value, json};
-use supabase::{APPLY_TO_LEDGER, EXPIRE_LEDGER, Error, Identity, Rpc, Supabase, TAKE_FROM_LIMITS};
+use redis_ledger::RedisLedger;
+use supabase::Supabase;
 
-/// The ledger in Postgres: Spin has nothing of its own that counts exactly across instances.
+use crate::postgres_ledger::PostgresLedger;
+use crate::redis::Redis;
+
+/// The ledger: Spin has nothing of its own that counts exactly across instances. It is in Redis where `REDIS_URL` names
+/// one, else in Postgres.
 pub(crate) struct Ledger {
     context: Context,
-    supabase: OnceLock<Supabase>,
-}
-
-/// An account that nobody touches is looked after beside every so many changes of others: a component has no schedule.
-const CHANGES_PER_LOOK: u32 = 50;
-
-#[derive(Deserialize)]
-struct Applied {
-    outcomes: Vec<Outcome>,
+    place: OnceLock<Arc<dyn platform::Ledger>>,
 }
 
 impl Ledger {
-    /// A ledger that reaches the database by `context`.
+    /// A ledger that finds its place by `context`, when it is first asked.
     pub(crate) fn new(context: Context) -> Self {
-        Self { context, supabase: OnceLock::new() }
+        Self { context, place: OnceLock::new() }
     }
 
-    async fn supabase(&self) -> Result<&Supabase, StoreError> {
-        if let Some(supabase) = self.supabase.get() {
-            return Ok(supabase);
+    async fn place(&self) -> Result<&dyn platform::Ledger, StoreError> {
+        if let Some(place) = self.place.get() {
+            return Ok(&**place);
         }
-        let config = supabase::Config::load(&*self.context.variables).await;
-        let config = config.map_err(|error| StoreError::Refused(error.to_string()))?;
-        Ok(self.supabase.get_or_init(|| Supabase::new(config)))
-    }
-
-    /// Has calls of accounts that nobody touches charged when their time is over: now and then, beside the request.
-    fn look_after_others(&self, supabase: &Supabase) {
-        let (context, supabase) = (self.context.clone(), supabase.clone());
-        if !is_chosen(&context) {
-            return;
-        }
-        self.context.background.spawn(Box::pin(async move {
-            let answer: Result<Value, _> = supabase.rpc(&context, EXPIRE_LEDGER, &json!({}), Identity::Service).await;
-            if let Err(error) = answer {
-                tracing::warn!(%error, "calls whose time is over were not looked for");
-            }
-        }));
+        let context = self.context.clone();
+        let config = supabase::Config::load(&*context.variables).await;
+        let supabase = Supabase::new(config.map_err(|error| StoreError::Refused(error.to_string()))?);
+        let place: Arc<dyn platform::Ledger> = match context.variables.get("REDIS_URL").await? {
+            Some(url) => Arc::new(RedisLedger::new(Redis::new(url.into()), context, supabase)),
+            None => Arc::new(PostgresLedger { context, supabase }),
+        };
+        Ok(&**self.place.get_or_init(|| place))
     }
 }
 
 #[async_trait]
 impl platform::Ledger for Ledger {
     async fn take(&self, shard: &str, takes: &[Take]) -> Result<Decision, StoreError> {
-        let payload = json!({"shard": shard, "takes": takes});
-        let supabase = self.supabase().await?;
-        // As the edge: whoever is counted must not count.
-        supabase.rpc(&self.context, TAKE_FROM_LIMITS, &payload, Identity::Service).await.map_err(failed)
+        self.place().await?.take(shard, takes).await
     }
 
     async fn apply(&self, account: &str, operations: &[Operation]) -> Result<Vec<Outcome>, StoreError> {
-        let payload = json!({"account": account, "operations": operations});
-        let function = Rpc { idempotent: !operations.iter().any(takes), ..APPLY_TO_LEDGER };
-        let supabase = self.supabase().await?;
-        // As the edge: whoever is counted must not count.
-        let applied = supabase.rpc(&self.context, function, &payload, Identity::Service).await;
-        let Applied { outcomes } = applied.map_err(failed)?;
-        self.look_after_others(supabase);
-        if outcomes.len() == operations.len() {
-            Ok(outcomes)
-        } else {
-            Err(StoreError::Refused(format!("{} outcomes of {} operations", outcomes.len(), operations.len())))
-        }
-    }
-}
-
-/// Whether `operation` counts again when it is repeated: everything else has an id, or changes nothing.
-fn takes(operation: &Operation) -> bool {
-    matches!(operation, Operation::Take { amounts, .. } if !amounts.is_nothing())
-}
-
-fn is_chosen(context: &Context) -> bool {
-    let mut bytes = [0; 4];
-    context.entropy.fill(&mut bytes);
-    u32::from_le_bytes(bytes).is_multiple_of(CHANGES_PER_LOOK)
-}
-
-#[allow(clippy::needless_pass_by_value)] // as `map_err` passes it
-fn failed(error: Error) -> StoreError {
-    match error {
-        Error::Unavailable { .. } | Error::Timeout | Error::Contention { .. } => {
-            StoreError::Unavailable(error.to_string())
-        }
-        Error::Failed { status, .. } if status >= 500 => StoreError::Unavailable(error.to_string()),
-        _ => StoreError::Refused(error.to_string()),
+        self.place().await?.apply(account, operations).await
     }
 }

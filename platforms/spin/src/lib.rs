@@ -25,8 +25,10 @@ mod key_value;
 mod ledger;
 mod log;
 mod outbound;
+mod postgres_ledger;
 #[cfg(feature = "probe")]
 mod probe;
+mod redis;
 mod signature_question;
 mod sleep;
 mod task;

@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+pub use counter::Counter;
 pub use operation::{Decision, Operation, Outcome, Reserve, Standing, Subject};
 pub use records::{Changes, Record};
 pub use rule::{Amounts, Per, Rule, Unit};

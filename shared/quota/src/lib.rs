@@ -72,7 +72,7 @@ pub struct State {
 }
 
 /// How many counters one shard holds, so that its state stays below 2 MiB as JSON while subjects have at most 150 bytes.
-const MOST_COUNTERS: usize = 10_000;
+pub const MOST_COUNTERS: usize = 10_000;
 /// Stands before a policy's name in the name of the counter that subjects share for whom there is no room.
 const OVERFLOW: &str = "overflow ";
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
@@ -142,9 +142,9 @@ impl State {
 
     /// The arrival time if `take` passes at `now`.
     fn arrival_after(&self, now: u64, counter: &str, take: &Take) -> Option<u64> {
-        let interval = interval(&take.policy);
-        let arrival = self.arrival(now, counter).checked_add(interval.checked_mul(take.quantity)?)?;
-        (arrival - now <= burst(&take.policy)).then_some(arrival)
+        let needed = take.policy.interval().checked_mul(take.quantity)?;
+        let arrival = self.arrival(now, counter).checked_add(needed)?;
+        (arrival - now <= take.policy.burst()).then_some(arrival)
     }
 
     fn arrival(&self, now: u64, counter: &str) -> u64 {
@@ -152,10 +152,16 @@ impl State {
     }
 
     fn standing(&self, now: u64, counter: &str, take: &Take) -> Standing {
-        let (interval, burst) = (interval(&take.policy), burst(&take.policy));
-        let reset_after = self.arrival(now, counter) - now;
+        Standing::of(take, self.arrival(now, counter) - now)
+    }
+}
+
+impl Standing {
+    /// Where the policy of `take` stands when its whole limit is there again after so many nanoseconds.
+    pub fn of(take: &Take, reset_after: u64) -> Self {
+        let (interval, burst) = (take.policy.interval(), take.policy.burst());
         let needed = interval.saturating_mul(take.quantity);
-        Standing {
+        Self {
             remaining: burst.saturating_sub(reset_after) / interval,
             reset_after,
             retry_after: (take.quantity <= take.policy.limit)
@@ -165,18 +171,17 @@ impl State {
     }
 }
 
-/// Nanoseconds per unit, rounded up so that the limit is never exceeded.
-fn interval(policy: &Policy) -> u64 {
-    window(policy).div_ceil(policy.limit.max(1))
-}
+impl Policy {
+    /// Nanoseconds per unit, rounded up so that the limit is never exceeded.
+    pub fn interval(&self) -> u64 {
+        let window = self.window_seconds.max(1).saturating_mul(NANOS_PER_SECOND);
+        window.div_ceil(self.limit.max(1))
+    }
 
-/// The whole limit at once.
-fn burst(policy: &Policy) -> u64 {
-    interval(policy).saturating_mul(policy.limit.max(1))
-}
-
-fn window(policy: &Policy) -> u64 {
-    policy.window_seconds.max(1).saturating_mul(NANOS_PER_SECOND)
+    /// What the whole limit at once comes to, in nanoseconds.
+    pub fn burst(&self) -> u64 {
+        self.interval().saturating_mul(self.limit.max(1))
+    }
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ Measures an edge beside its provider called directly, in turns within one run.
 
 usage: bench [--stack FILE] [options]            every edge of a running stack (default .local/stack.json)
        bench --edge URL --edge-pid PID --direct URL --token JWT [--host workerd|native|spin] [options]
-       bench --only ledger | --ledger-sql | --wasm FILE | --boot COMMAND --boot-url URL      these alone need no edge
+       bench --only ledger | --ledger-sql | --ledger-redis | --wasm FILE | --boot COMMAND --boot-url URL      alone need no edge
 
   --reference          also a plain JavaScript worker on bare workerd: `new Response(\"ok\")` and a forwarder
   --workerd FILE       its binary (default: the one in node_modules)
@@ -15,6 +15,7 @@ usage: bench [--stack FILE] [options]            every edge of a running stack (
                        milliseconds from starting COMMAND to the first 200 at URL; COMMAND must stay in the foreground
   --ledger-sql         calls per second of the ledger in Postgres over 8 connections, and microseconds of CPU of the
                        server for each: takes of a user and an organization, and calls that begin and end
+  --ledger-redis       the same of the ledger in Redis
   --direct-token KEY   the provider's key (default: bench); --direct-pid PID for its CPU time
   --only LIST          of trivial,json,sse,paced,identity,memory,ledger,hop
   --rounds N           turns of each target (default 5); --seconds S per turn (default 1; three times that for paced)
@@ -68,6 +69,7 @@ pub struct Arguments {
     /// The command and the URL that it answers at.
     pub boot: Option<(String, String)>,
     pub ledger_sql: bool,
+    pub ledger_redis: bool,
     pub only: Vec<String>,
     pub rounds: usize,
     pub seconds: f64,
@@ -91,6 +93,7 @@ impl Arguments {
                 "--token" => arguments.token = Some(value()?),
                 "--host" => arguments.host = value()?,
                 "--ledger-sql" => arguments.ledger_sql = true,
+                "--ledger-redis" => arguments.ledger_redis = true,
                 "--direct-token" => arguments.direct_token = value()?,
                 "--direct-pid" => arguments.direct_pid = Some(number(&word, &value()?)?),
                 "--reference" => arguments.reference = true,
@@ -128,7 +131,11 @@ impl Arguments {
     pub fn needs_no_edge(&self) -> bool {
         self.stack.is_none()
             && !self.reference
-            && (!self.wasm.is_empty() || self.boot.is_some() || self.ledger_sql || self.only == ["ledger"])
+            && (!self.wasm.is_empty()
+                || self.boot.is_some()
+                || self.ledger_sql
+                || self.ledger_redis
+                || self.only == ["ledger"])
     }
 }
 
@@ -148,6 +155,7 @@ impl Default for Arguments {
             wasm: Vec::new(),
             boot: None,
             ledger_sql: false,
+            ledger_redis: false,
             only: Vec::new(),
             rounds: 5,
             seconds: 1.0,

@@ -20,10 +20,12 @@ use crate::statistics::median;
 /// One kind of work on so many accounts.
 #[derive(Debug, Serialize)]
 pub struct LedgerRow {
+    /// Where the ledger is.
+    pub store: &'static str,
     pub work: &'static str,
     pub accounts: usize,
     pub connections: usize,
-    /// Calls of `api.apply_to_ledger`.
+    /// Lists of operations applied.
     pub calls: usize,
     pub per_second: f64,
     /// Microseconds of the server's CPU per call.
@@ -32,7 +34,7 @@ pub struct LedgerRow {
 
 /// What one connection does again and again.
 #[derive(Debug, Clone, Copy)]
-enum Work {
+pub enum Work {
     /// One request of a user and of the organization.
     Take,
     /// A call begins, with a budget beside the rates, and ends, with a row for the accounts: two calls.
@@ -44,7 +46,7 @@ struct Applied {
     outcomes: Vec<Outcome>,
 }
 
-const CONNECTIONS: usize = 8;
+pub const CONNECTIONS: usize = 8;
 const USERS: usize = 50;
 const APPLY: &str = "select api.apply_to_ledger($1::text::jsonb)::text";
 
@@ -75,7 +77,8 @@ pub async fn measure(project: &Path, rounds: usize, seconds: f64) -> Result<Vec<
         // In the first turn accounts are made and plans are chosen.
         let (rates, costs) = (rates.split_off(1), costs.split_off(1));
         let (per_second, cpu_us) = (median(rates), median(costs));
-        rows.push(LedgerRow { work: work.name(), accounts, connections: CONNECTIONS, calls, per_second, cpu_us });
+        let (store, work) = ("Postgres", work.name());
+        rows.push(LedgerRow { store, work, accounts, connections: CONNECTIONS, calls, per_second, cpu_us });
     }
     drop(clients);
     Ok(rows)
@@ -91,7 +94,6 @@ async fn connect(server: &Server) -> Result<Client, String> {
 
 /// How many calls all connections make within `time`.
 async fn turn(clients: &[Arc<Client>], work: Work, accounts: usize, time: Duration) -> Result<usize, String> {
-    static NUMBER: AtomicUsize = AtomicUsize::new(0);
     let end = Instant::now() + time;
     let mut connections = JoinSet::new();
     for client in clients {
@@ -100,7 +102,7 @@ async fn turn(clients: &[Arc<Client>], work: Work, accounts: usize, time: Durati
             let apply = client.prepare(APPLY).await.map_err(text)?;
             let mut calls = 0;
             while Instant::now() < end {
-                let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+                let number = next_number();
                 let account = format!("{}-{}", work.name(), number % accounts);
                 for operation in work.operations(number) {
                     let payload = json!({"account": account, "operations": [operation]}).to_string();
@@ -123,14 +125,15 @@ async fn turn(clients: &[Arc<Client>], work: Work, accounts: usize, time: Durati
 }
 
 impl Work {
-    fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Self::Take => "take",
             Self::ReserveAndSettle => "reserve+settle",
         }
     }
 
-    fn operations(self, number: usize) -> Vec<Operation> {
+    /// With a number that nobody else has.
+    pub fn operations(self, number: usize) -> Vec<Operation> {
         let user = format!("user:{}", number / 100 % USERS);
         // So large that nothing is refused, which would cost less.
         let rate = |limit| Rule { name: "requests".into(), unit: Unit::Requests, per: Per::Seconds(3600), limit };
@@ -161,6 +164,12 @@ impl Work {
             }
         }
     }
+}
+
+/// One that this run has not used.
+pub fn next_number() -> usize {
+    static NUMBER: AtomicUsize = AtomicUsize::new(0);
+    NUMBER.fetch_add(1, Ordering::Relaxed)
 }
 
 /// A UUID that no other run used.

@@ -11,6 +11,7 @@ mod client;
 mod identity;
 mod ledger;
 mod ledger_hop;
+mod ledger_redis;
 mod ledger_sql;
 mod load;
 mod memory;
@@ -60,7 +61,10 @@ async fn run(arguments: &Arguments) -> Result<(), String> {
         report.boot_ms = Some(boot::measure(command, url, arguments.rounds).await?);
     }
     if arguments.ledger_sql {
-        report.ledger_sql = ledger_sql::measure(Path::new("."), arguments.rounds, arguments.seconds).await?;
+        report.ledger_stores = ledger_sql::measure(Path::new("."), arguments.rounds, arguments.seconds).await?;
+    }
+    if arguments.ledger_redis {
+        report.ledger_stores.extend(ledger_redis::measure(Path::new("."), arguments.rounds, arguments.seconds)?);
     }
     if arguments.wants("ledger") && (arguments.only == ["ledger"] || !arguments.needs_no_edge()) {
         eprintln!("ledger");

@@ -26,7 +26,7 @@ pub struct Report {
     pub identity: Vec<Identity>,
     pub hops: Vec<Hops>,
     pub memory: Vec<Memory>,
-    pub ledger_sql: Vec<LedgerRow>,
+    pub ledger_stores: Vec<LedgerRow>,
     pub ledger: Vec<Cost>,
     pub wasm: Vec<Size>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -97,7 +97,7 @@ impl Report {
             identity: Vec::new(),
             hops: Vec::new(),
             memory: Vec::new(),
-            ledger_sql: Vec::new(),
+            ledger_stores: Vec::new(),
             ledger: Vec::new(),
             wasm: Vec::new(),
             boot_ms: None,

@@ -53,12 +53,12 @@ pub fn render(report: &Report) -> String {
             &format!("{} memory: {}; {:.1} kB per stream", memory.target, sizes.join(", "), memory.per_stream_kb),
         );
     }
-    for row in &report.ledger_sql {
+    for row in &report.ledger_stores {
         line(
             &mut text,
             &format!(
-                "ledger in Postgres, {}, {} accounts, {} connections: {:.0} calls/s, {:.0} us of CPU each",
-                row.work, row.accounts, row.connections, row.per_second, row.cpu_us
+                "ledger in {}, {}, {} accounts, {} connections: {:.0} calls/s, {:.0} us of CPU each",
+                row.store, row.work, row.accounts, row.connections, row.per_second, row.cpu_us
             ),
         );
     }

@@ -13,11 +13,25 @@ use libtest_mimic::{Arguments, Trial};
 use local_stack::{Host, Options, Settings, Stack};
 
 /// Checks that cannot be asked of a host, each with the reason. They are listed as ignored, and named at the end.
-const DIFFERENCES: [(Host, &str, &str); 1] = [(
-    Host::Spin,
-    "dependencies::with_a_known_token_and_a_warm_catalogue_nothing_is_asked_before_the_provider",
-    "an instance keeps keys and catalogue for itself, and the host alone decides which instance answers, or a new one",
-)];
+const DIFFERENCES: [(Host, &str, &str); 7] = [
+    (
+        Host::Spin,
+        "dependencies::with_a_known_token_and_a_warm_catalogue_nothing_is_asked_before_the_provider",
+        "an instance keeps keys and catalogue for itself, and the host alone decides which instance answers, or a new one",
+    ),
+    (Host::Workerd, BY_REDIS[0], A_LEDGER_OF_ITS_OWN),
+    (Host::Workerd, BY_REDIS[1], A_LEDGER_OF_ITS_OWN),
+    (Host::Workerd, BY_REDIS[2], A_LEDGER_OF_ITS_OWN),
+    (Host::Native, BY_REDIS[0], A_LEDGER_OF_ITS_OWN),
+    (Host::Native, BY_REDIS[1], A_LEDGER_OF_ITS_OWN),
+    (Host::Native, BY_REDIS[2], A_LEDGER_OF_ITS_OWN),
+];
+const BY_REDIS: [&str; 3] = [
+    "limits::of_a_thousand_requests_at_once_exactly_a_hundred_pass_by_redis",
+    "limits::a_thousand_streams_at_the_edge_of_a_budget_overspend_nothing_by_redis",
+    "limits::when_redis_crashes_every_answered_call_has_its_row_and_its_charge",
+];
+const A_LEDGER_OF_ITS_OWN: &str = "the host keeps the ledger itself and knows no Redis";
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();

@@ -28,6 +28,7 @@ pub(crate) struct Guest {
     pub grants: Arc<Grants>,
     pub table: ResourceTable,
     pub open_stores: usize,
+    pub open_connections: usize,
     wasi: WasiCtx,
     http: WasiHttpCtx,
     making: Hooks,
@@ -40,7 +41,8 @@ impl Guest {
         let wasi = WasiCtx::builder().envs(&grants.environment).stdout(output()).stderr(output()).build();
         let [making, taking] = [Headers::FromGuest, Headers::FromOutside]
             .map(|headers| Hooks::new(Arc::clone(&grants), client.clone(), neighbours.clone(), headers));
-        Self { grants, table: ResourceTable::new(), open_stores: 0, wasi, http: WasiHttpCtx::new(), making, taking }
+        let (table, http) = (ResourceTable::new(), WasiHttpCtx::new());
+        Self { grants, table, open_stores: 0, open_connections: 0, wasi, http, making, taking }
     }
 
     /// For messages that the guest makes.

@@ -21,6 +21,7 @@ mod instances;
 mod interfaces;
 mod manifest;
 mod output;
+mod redis;
 mod routes;
 mod server;
 mod stores;

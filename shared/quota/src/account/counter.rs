@@ -7,20 +7,27 @@ use super::{Per, Rule, Standing};
 /// What one rule has counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Counter {
-    /// A rate: the theoretical arrival time of GCRA (ITU-T I.371) in nanoseconds since the epoch, and the nanoseconds
-    /// per unit by which it was counted.
-    Rate { arrival: u64, spacing: u64 },
-    /// A budget: its period's first second, and what was spent in it. What open calls hold is not written down; it is
-    /// known from them.
+pub enum Counter {
+    /// A rate.
+    Rate {
+        /// The theoretical arrival time of GCRA (ITU-T I.371) in nanoseconds since the epoch.
+        arrival: u64,
+        /// The nanoseconds per unit by which it was counted.
+        spacing: u64,
+    },
+    /// A budget. What open calls hold is not written down; it is known from them.
     Budget {
+        /// Its period's first second.
         start: u64,
+        /// What was spent in it.
         spent: u64,
+        /// What open calls hold of it.
         #[serde(skip)]
         held: u64,
     },
     /// Calls at the same time.
     Open {
+        /// How many there are.
         #[serde(skip)]
         held: u64,
     },
@@ -43,7 +50,7 @@ impl Counter {
     /// An untouched one for `rule`.
     pub(super) fn new(rule: &Rule, now: u64) -> Self {
         match rule.per {
-            Per::Seconds(_) => Self::Rate { arrival: now, spacing: spacing(rule) },
+            Per::Seconds(_) => Self::Rate { arrival: now, spacing: rule.spacing() },
             Per::Day | Per::Month => {
                 let start = period(rule.per, now / SECOND).map_or(0, |(start, _)| start);
                 Self::Budget { start, spent: 0, held: 0 }
@@ -86,7 +93,7 @@ impl Counter {
             Self::Rate { arrival, spacing } => {
                 let needed = spacing.checked_mul(quantity);
                 let arrival = needed.and_then(|needed| (*arrival).max(now).checked_add(needed));
-                arrival.is_some_and(|arrival| arrival - now <= burst(rule))
+                arrival.is_some_and(|arrival| arrival - now <= rule.burst())
             }
             Self::Budget { spent, held, .. } => {
                 let total = spent.saturating_add(*held).saturating_add(quantity);
@@ -170,7 +177,7 @@ impl Counter {
     }
 
     /// Whether nothing is lost if it is forgotten.
-    pub(super) fn is_idle(&self, now: u64) -> bool {
+    pub fn is_idle(&self, now: u64) -> bool {
         match self {
             Self::Rate { arrival, .. } => *arrival <= now,
             Self::Budget { start, spent, held } => (*spent == 0 && *held == 0) || is_long_ago(*start, now),
@@ -183,7 +190,7 @@ impl Counter {
     }
 
     /// For comparison: with what is held.
-    pub(super) fn view(&self) -> Value {
+    pub fn view(&self) -> Value {
         match self {
             Self::Rate { arrival, spacing } => json!({"arrival": arrival, "spacing": spacing}),
             Self::Budget { start, spent, held } => json!({"start": start, "spent": spent, "held": held}),
@@ -191,13 +198,14 @@ impl Counter {
         }
     }
 
-    pub(super) fn standing(&self, subject: &str, rule: &Rule, quantity: u64, now: u64) -> Standing {
+    /// Where `rule`, by which it was counted, stands for whoever wishes `quantity` at `now`.
+    pub fn standing(&self, subject: &str, rule: &Rule, quantity: u64, now: u64) -> Standing {
         let (remaining, reset_after, retry_after) = match self {
             Self::Rate { arrival, spacing } => {
-                let (burst, reset_after) = (burst(rule), arrival.saturating_sub(now));
+                let (burst, reset_after) = (rule.burst(), arrival.saturating_sub(now));
                 let needed = spacing.saturating_mul(quantity);
                 let retry_after = reset_after.saturating_add(needed).saturating_sub(burst);
-                (burst.saturating_sub(reset_after) / spacing, reset_after, retry_after)
+                (burst.saturating_sub(reset_after) / (*spacing).max(1), reset_after, retry_after)
             }
             Self::Budget { start, spent, held } => {
                 let remaining = rule.limit.saturating_sub(spent.saturating_add(*held));
@@ -224,7 +232,7 @@ impl Standing {
     pub fn more_after(&self) -> u64 {
         match self.rule.per {
             Per::Seconds(_) => {
-                let (spacing, burst) = (spacing(&self.rule), burst(&self.rule));
+                let (spacing, burst) = (self.rule.spacing(), self.rule.burst());
                 let needed = spacing.saturating_mul(self.remaining.saturating_add(1));
                 if self.reset_after == 0 { 0 } else { self.reset_after.saturating_add(needed).saturating_sub(burst) }
             }
@@ -249,15 +257,4 @@ fn is_long_ago(start: u64, now: u64) -> bool {
 fn scale(time: u64, to: u64, from: u64) -> u64 {
     let scaled = (u128::from(time) * u128::from(to)).div_ceil(u128::from(from.max(1)));
     u64::try_from(scaled).unwrap_or(u64::MAX)
-}
-
-/// Nanoseconds per unit, rounded up so that the limit is never exceeded.
-fn spacing(rule: &Rule) -> u64 {
-    let seconds = if let Per::Seconds(seconds) = rule.per { seconds.max(1) } else { 1 };
-    seconds.saturating_mul(SECOND).div_ceil(rule.limit.max(1))
-}
-
-/// The whole limit at once.
-fn burst(rule: &Rule) -> u64 {
-    spacing(rule).saturating_mul(rule.limit.max(1))
 }

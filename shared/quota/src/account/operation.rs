@@ -115,6 +115,13 @@ pub struct Standing {
     pub retry_after: Option<u64>,
 }
 
+impl Operation {
+    /// Whether it counts again when it is repeated: everything else has an id, or changes nothing.
+    pub fn counts_again(&self) -> bool {
+        matches!(self, Self::Take { amounts, .. } if !amounts.is_nothing())
+    }
+}
+
 impl Decision {
     /// Nanoseconds until the same wish could pass: `None` if it never can.
     pub fn retry_after(&self) -> Option<u64> {

@@ -1,5 +1,7 @@
 use serde::{Deserialize, Serialize};
 
+const SECOND: u64 = 1_000_000_000;
+
 /// A limit on one subject of an account: at most `limit` of `unit` per `per`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rule {
@@ -50,6 +52,19 @@ pub struct Amounts {
     pub tokens: u64,
     /// Billionths of a US dollar.
     pub nano_usd: u64,
+}
+
+impl Rule {
+    /// Nanoseconds per unit of a rate, rounded up so that the limit is never exceeded.
+    pub fn spacing(&self) -> u64 {
+        let seconds = if let Per::Seconds(seconds) = self.per { seconds.max(1) } else { 1 };
+        seconds.saturating_mul(SECOND).div_ceil(self.limit.max(1))
+    }
+
+    /// What the whole limit of a rate at once comes to, in nanoseconds.
+    pub fn burst(&self) -> u64 {
+        self.spacing().saturating_mul(self.limit.max(1))
+    }
 }
 
 impl Amounts {

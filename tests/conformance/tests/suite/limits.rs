@@ -1,16 +1,22 @@
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use conformance::{Answer, Client, EventStream, Rig, marker, wait_until};
+use local_redis::Server as Redis;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 super::list![
     of_a_thousand_requests_at_once_exactly_a_hundred_pass,
     a_thousand_streams_at_the_edge_of_a_budget_overspend_nothing,
     a_limited_answer_tells_where_its_limits_stand,
     members_and_keys_of_an_organization_share_its_limit,
+    of_a_thousand_requests_at_once_exactly_a_hundred_pass_by_redis,
+    a_thousand_streams_at_the_edge_of_a_budget_overspend_nothing_by_redis,
+    when_redis_crashes_every_answered_call_has_its_row_and_its_charge,
 ];
 
 const PATH: &str = "/v1/chat/completions";
@@ -42,9 +48,24 @@ fn call(client: &Client, marker: &str) -> Answer {
     client.post(PATH, &Rig::chat(marker, &json!({}), false))
 }
 
+/// A Redis of one check.
+fn redis() -> (Redis, TempDir) {
+    let (project, folder) = (Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."), TempDir::new().unwrap());
+    (Redis::start(&project, folder.path(), true).unwrap_or_else(|error| panic!("{error}")), folder)
+}
+
 fn of_a_thousand_requests_at_once_exactly_a_hundred_pass(rig: &Rig) {
+    a_thousand_requests(rig, &[]);
+}
+
+fn of_a_thousand_requests_at_once_exactly_a_hundred_pass_by_redis(rig: &Rig) {
+    let (redis, _folder) = redis();
+    a_thousand_requests(rig, &[("REDIS_URL", &redis.url())]);
+}
+
+fn a_thousand_requests(rig: &Rig, settings: &[(&str, &str)]) {
     let limits = [("LLM_USER_REQUESTS_PER_HOUR", "100"), ("LLM_ORG_REQUESTS_PER_HOUR", "1000")];
-    let edge = rig.edge_with(&overrides(&[limits.as_slice(), &PATIENT].concat()));
+    let edge = rig.edge_with(&overrides(&[limits.as_slice(), &PATIENT, settings].concat()));
     let (user, name) = (user_of(&edge.url, rig.host).patient(), marker("thousand"));
     let began = Instant::now();
     let at_once = Barrier::new(1000);
@@ -75,10 +96,19 @@ fn of_a_thousand_requests_at_once_exactly_a_hundred_pass(rig: &Rig) {
     assert_eq!(rig.seen(&name)["requests"]["chat"], statuses[&200], "what was refused reached the provider");
 }
 
+fn a_thousand_streams_at_the_edge_of_a_budget_overspend_nothing(rig: &Rig) {
+    a_thousand_streams(rig, &[]);
+}
+
+fn a_thousand_streams_at_the_edge_of_a_budget_overspend_nothing_by_redis(rig: &Rig) {
+    let (redis, _folder) = redis();
+    a_thousand_streams(rig, &[("REDIS_URL", &redis.url())]);
+}
+
 /// Half of the callers hang up; what is spent never exceeds the budget, and the ledger, the accounts and the provider
 /// count the same.
-fn a_thousand_streams_at_the_edge_of_a_budget_overspend_nothing(rig: &Rig) {
-    let edge = rig.edge_with(&overrides(&PATIENT));
+fn a_thousand_streams(rig: &Rig, settings: &[(&str, &str)]) {
+    let edge = rig.edge_with(&overrides(&[&PATIENT, settings].concat()));
     let (_, session) = rig.new_user();
     let token = session["access_token"].as_str().unwrap();
     let (user, name) = (Client::new(&edge.url).bearer(token), marker("budget"));
@@ -208,4 +238,44 @@ fn members_and_keys_of_an_organization_share_its_limit(rig: &Rig) {
         let refused = call(client, "share").expect(429);
         assert!(refused.json()["error"]["message"].as_str().unwrap().contains("`org`"), "{}", refused.text());
     }
+}
+
+/// Redis is killed under load, twice, and comes back with what it had on disk.
+fn when_redis_crashes_every_answered_call_has_its_row_and_its_charge(rig: &Rig) {
+    let (mut redis, _folder) = redis();
+    let edge = rig.edge_with(&overrides(&[&PATIENT[..], &[("REDIS_URL", &redis.url())]].concat()));
+    let (_, session) = rig.new_user();
+    let (user, name) = (Client::new(&edge.url).bearer(session["access_token"].as_str().unwrap()), marker("crash"));
+    let budget = 1_000_000_000_000;
+    set_budget(&user, budget);
+    let answered: Vec<String> = thread::scope(|scope| {
+        let ask = || {
+            let mut answered = Vec::new();
+            while answered.len() < 15 {
+                let answer = call(&user, &name);
+                match answer.status {
+                    200 => answered.push(answer.header("x-request-id").to_owned()),
+                    503 => thread::sleep(wait_of(answer.header("retry-after"))),
+                    other => panic!("{other}: {}", answer.text()),
+                }
+            }
+            answered
+        };
+        let asking: Vec<_> = (0..4).map(|_| scope.spawn(ask)).collect();
+        for crash in 1..=2 {
+            wait_until("calls are under way", || {
+                (rig.seen(&name)["requests"]["chat"].as_u64() >= Some(crash * 15)).then_some(())
+            });
+            redis.kill();
+            redis.restart().unwrap();
+        }
+        asking.into_iter().flat_map(|answers| answers.join().unwrap()).collect()
+    });
+    let mut spent = 0;
+    for id in &answered {
+        spent += rig.usage_row(id)["cost_nano_usd"].as_u64().unwrap();
+        assert_eq!(rig.usage_rows(id).len(), 1, "{id}");
+    }
+    // A call that was refused when the crash had hidden that it was reserved is charged when its time is over.
+    assert!(left(&user) <= budget - spent, "{} are left of {budget}, and {spent} were spent", left(&user));
 }

@@ -147,6 +147,7 @@ fn is_secret(name: &str) -> bool {
             "pepper",
             "session_key",
             "signing_keys",
+            "redis_url",
             "bearer_token",
             "access_key",
             "session_token",
@@ -156,7 +157,7 @@ fn is_secret(name: &str) -> bool {
 }
 
 fn is_origin(text: &str) -> bool {
-    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    let host = ["https://", "http://", "redis://"].iter().find_map(|scheme| text.strip_prefix(scheme));
     host.is_some_and(|host| !host.is_empty() && !host.contains(['/', '*', '{', '@']))
 }
 

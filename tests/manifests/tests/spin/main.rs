@@ -18,13 +18,17 @@ fn manifest() -> Table {
 }
 
 fn needs() -> Needs {
-    Needs::from([
+    let mut needs = Needs::from([
         ("ops", needs::variables::<ops::Ops>()),
         ("auth", needs::variables::<auth::Auth>()),
         ("llm-proxy", needs::variables::<llm_proxy::LlmProxy>()),
         ("rate-limit", needs::variables::<rate_limit::RateLimit>()),
         ("signature", BTreeSet::new()),
-    ])
+    ]);
+    for (_, variables) in needs.iter_mut().filter(|(component, _)| needs::is_granted(component, "ledger")) {
+        variables.insert("redis_url".to_owned()); // by the doorway
+    }
+    needs
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use local_redis::Server as Redis;
 use local_stack::{Options, Settings, Stack};
 
 use crate::running::Running;
@@ -36,6 +37,11 @@ fn root() -> PathBuf {
 
 /// The probe, which is built when the first test needs it.
 fn probe() -> Running {
+    probe_with("")
+}
+
+/// The same with its ledger in this Redis; in Postgres if there is none.
+fn probe_with(redis_url: &str) -> Running {
     static BUILT: OnceLock<()> = OnceLock::new();
     BUILT.get_or_init(|| drop(local_stack::spin_components(&root(), &["spin-probe", "spin-signature"]).unwrap()));
     let supabase = &stack().description.supabase;
@@ -45,6 +51,7 @@ fn probe() -> Running {
             ("supabase_url", &supabase.url),
             ("supabase_publishable_key", &supabase.publishable_key),
             ("supabase_secret_key", &supabase.secret_key),
+            ("redis_url", redis_url),
         ],
     )
 }
@@ -53,8 +60,36 @@ const FORWARD: &str = "/__probe/forward?url=";
 
 #[test]
 fn the_port_keeps_its_contract() {
+    keeps_its_contract(&probe());
+}
+
+#[test]
+fn the_port_keeps_its_contract_with_its_ledger_in_redis() {
+    let (redis, _folder) = redis();
+    keeps_its_contract(&probe_with(&redis.url()));
+}
+
+#[test]
+fn a_redis_that_comes_back_is_found_again() {
+    let (mut redis, _folder) = redis();
+    let host = probe_with(&redis.url());
+    let take = || Call::get(host.address, "/__probe/take?shard=one&limit=1000000").answer();
+    assert_eq!(take(), (200, "true".into()));
+    redis.kill();
+    assert_ne!(take().0, 200);
+    redis.restart().unwrap();
+    // What takes is not repeated by itself, so one may meet the connection that is gone.
+    assert!((0..2).any(|_| take() == (200, "true".into())));
+}
+
+fn redis() -> (Redis, tempfile::TempDir) {
+    let folder = tempfile::TempDir::new().unwrap();
+    (Redis::start(&root(), folder.path(), true).unwrap_or_else(|error| panic!("{error}")), folder)
+}
+
+fn keeps_its_contract(probe: &Running) {
     let peer = &stack().description.simulator.as_ref().unwrap().url;
-    let outcomes = probe().text(&format!("/__probe/contract?peer={peer}"));
+    let outcomes = probe.text(&format!("/__probe/contract?peer={peer}"));
     let outcomes: Vec<serde_json::Value> = serde_json::from_str(&outcomes).unwrap();
     let failures: Vec<_> = outcomes.iter().filter(|outcome| !outcome["failure"].is_null()).collect();
     assert!(failures.is_empty(), "{failures:#?}");
