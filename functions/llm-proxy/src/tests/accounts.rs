@@ -197,6 +197,10 @@ fn the_log_has_figures_and_no_word_of_prompt_answer_or_credential() {
     scene.provider_json(
         r#"{"model":"sim/large-0613","choices":[{"message":{"content":"green whales"},"finish_reason":"stop"}],"usage":{"prompt_tokens":3,"completion_tokens":2}}"#,
     );
+    // A line that another test reaches for the first time while this one begins to listen could stay silent: so it is
+    // reached before.
+    scene.complete(REQUEST).unwrap();
+    scene.events();
     let lines = Arc::new(Mutex::new(Vec::new()));
     let (sink, now) = (Arc::clone(&lines), scene.host.clock.now());
     let write = move |line: &str| sink.lock().unwrap().push(line.to_owned());
