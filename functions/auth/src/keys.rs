@@ -2,11 +2,11 @@ use http::{Method, StatusCode};
 use platform::{Request, Response, Timestamp};
 use problem::{Problem, kinds};
 use secrecy::ExposeSecret as _;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
-use supabase::{CREATE_KEY, LIST_KEYS, REVOKE_KEY, ROTATE_KEY, Rpc};
+use supabase::{CREATE_KEY, LIST_KEYS, REVOKE_KEY, ROTATE_KEY, Rpc, UPDATE_KEY};
 use token::api_key::{self, ApiKey};
-use token::{KeyMint, Network, SCOPES};
+use token::{CacheMode, KeyMint, LLM_ENDPOINTS, Network, SCOPES};
 use uuid::Uuid;
 
 use crate::user::{Places, User, id};
@@ -16,6 +16,13 @@ use crate::{answer, list, no_content, sign_in};
 const MAX_NAME: usize = 100;
 /// The most networks that a key can be bound to.
 const MAX_NETWORKS: usize = 20;
+/// The most models that a key can be limited to, and how long their names may be, each and together, in bytes: a token
+/// that is exchanged for the key carries them.
+const MAX_MODELS: usize = 50;
+const MAX_MODEL: usize = 100;
+const MAX_MODELS_BYTES: usize = 2000;
+/// The most tokens that a longest answer can have.
+const MAX_OUTPUT_TOKENS: u64 = i32::MAX as u64;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -26,6 +33,25 @@ struct NewKey {
     /// From where the key may be used; from everywhere if there is none.
     #[serde(default)]
     allowed_cidrs: Vec<Network>,
+    #[serde(default)]
+    allowed_models: Vec<String>,
+    #[serde(default)]
+    allowed_endpoints: Vec<String>,
+    max_output_tokens: Option<u64>,
+    #[serde(default)]
+    cache: CacheMode,
+}
+
+/// What is left out stays, and null or an empty list takes a rule away.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Changes {
+    name: Option<String>,
+    allowed_models: Option<Vec<String>>,
+    allowed_endpoints: Option<Vec<String>>,
+    #[serde(default, deserialize_with = "given")]
+    max_output_tokens: Option<Nullable<u64>>,
+    cache: Option<CacheMode>,
 }
 
 #[derive(Deserialize)]
@@ -54,6 +80,7 @@ pub async fn handle(mint: Option<&KeyMint>, user: &User, path: &[&str], request:
     match (path, request.method()) {
         ([], &Method::GET) => list(user.call(LIST_KEYS, &json!({}), &[]).await?, "keys"),
         ([], &Method::POST) => create(mint, user, request).await,
+        ([key], &Method::PATCH) => update(user, id(key)?, request).await,
         ([key], &Method::DELETE) => revoke(user, id(key)?).await,
         ([key, "rotate"], &Method::POST) => rotate(mint, user, id(key)?, request).await,
         _ => Err(kinds::NOT_FOUND.into()),
@@ -69,12 +96,63 @@ async fn create(mint: Option<&KeyMint>, user: &User, request: Request) -> Result
         "scopes": wish.scopes,
         "expires_at": wish.expires_at.map(|expiry| expiry.0),
         "allowed_cidrs": wish.allowed_cidrs,
+        "allowed_models": wish.allowed_models,
+        "allowed_endpoints": wish.allowed_endpoints,
+        "max_output_tokens": wish.max_output_tokens,
+        "cache": wish.cache,
     });
     let places = &[("expires_at", "/expires_at"), ("allowed_cidrs", "/allowed_cidrs")];
     make(mint, user, CREATE_KEY, wish, places).await
 }
 
-/// Makes a successor with the same name, scopes and networks; the old key works until the overlap has passed.
+async fn update(user: &User, key: Uuid, request: Request) -> Result<Response, Problem> {
+    let changes: Changes = sign_in::read(request, user.context()).await?;
+    let present: Value = user.call(UPDATE_KEY, &changes.payload(key)?, &[]).await?;
+    answer(StatusCode::OK, &present)
+}
+
+impl Changes {
+    /// The arguments of the database function: only what changes.
+    fn payload(self, key: Uuid) -> Result<Value, Problem> {
+        if let Some(name) = &self.name {
+            check_name(name)?;
+        }
+        let none = Vec::new();
+        let (models, endpoints) = (self.allowed_models.as_ref(), self.allowed_endpoints.as_ref());
+        check_rules(
+            models.unwrap_or(&none),
+            endpoints.unwrap_or(&none),
+            self.max_output_tokens.and_then(|most| most.0),
+        )?;
+        let members = [
+            ("name", self.name.map(Value::from)),
+            ("allowed_models", self.allowed_models.map(Value::from)),
+            ("allowed_endpoints", self.allowed_endpoints.map(Value::from)),
+            ("max_output_tokens", self.max_output_tokens.map(|most| most.0.into())),
+            ("cache", self.cache.map(|mode| json!(mode))),
+        ];
+        let given = members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+        let mut payload: serde_json::Map<_, _> = given.collect();
+        if payload.is_empty() {
+            let detail = "Name at least one of name, allowed_models, allowed_endpoints, max_output_tokens and cache.";
+            return Err(Problem::new(kinds::INVALID_REQUEST).at("", detail));
+        }
+        payload.insert("id".into(), json!(key));
+        Ok(Value::Object(payload))
+    }
+}
+
+/// A value, or null: not the same as a member that is left out.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(transparent)]
+pub struct Nullable<T>(pub Option<T>);
+
+/// A member that is there, be it null.
+pub fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
+/// Makes a successor with the same name, scopes, networks and rules; the old key works until the overlap has passed.
 async fn rotate(mint: Option<&KeyMint>, user: &User, old: Uuid, request: Request) -> Result<Response, Problem> {
     let mint = mint.ok_or(kinds::MISCONFIGURED)?;
     let wish: Rotation = sign_in::read(request, user.context()).await?;
@@ -116,20 +194,51 @@ async fn revoke(user: &User, key: Uuid) -> Result<Response, Problem> {
 }
 
 fn check(wish: &NewKey) -> Result<(), Problem> {
-    let invalid = |pointer: &str, detail: String| Err(Problem::new(kinds::INVALID_REQUEST).at(pointer, detail));
-    if !(1..=MAX_NAME).contains(&wish.name.chars().count()) {
-        return invalid("/name", format!("must have 1 to {MAX_NAME} characters"));
-    }
+    check_name(&wish.name)?;
     if wish.scopes.is_empty() {
-        return invalid("/scopes", format!("must name at least one of {}", SCOPES.join(", ")));
+        return Err(invalid("/scopes", format!("must name at least one of {}", SCOPES.join(", "))));
     }
     if wish.allowed_cidrs.len() > MAX_NETWORKS {
-        return invalid("/allowed_cidrs", format!("must name at most {MAX_NETWORKS} networks"));
+        return Err(invalid("/allowed_cidrs", format!("must name at most {MAX_NETWORKS} networks")));
     }
-    match wish.scopes.iter().position(|scope| !SCOPES.contains(&scope.as_str())) {
-        Some(index) => invalid(&format!("/scopes/{index}"), format!("must be one of {}", SCOPES.join(", "))),
+    check_words(&wish.scopes, SCOPES, "/scopes")?;
+    check_rules(&wish.allowed_models, &wish.allowed_endpoints, wish.max_output_tokens)
+}
+
+fn check_name(name: &str) -> Result<(), Problem> {
+    if (1..=MAX_NAME).contains(&name.chars().count()) {
+        return Ok(());
+    }
+    Err(invalid("/name", format!("must have 1 to {MAX_NAME} characters")))
+}
+
+/// Checks what a key may ask of a language model.
+fn check_rules(models: &[String], endpoints: &[String], most: Option<u64>) -> Result<(), Problem> {
+    let bytes: usize = models.iter().map(|model| model.len() + 1).sum();
+    if models.len() > MAX_MODELS || bytes > MAX_MODELS_BYTES {
+        let rule = format!("must name at most {MAX_MODELS} models, in {MAX_MODELS_BYTES} bytes");
+        return Err(invalid("/allowed_models", rule));
+    }
+    let is_name = |model: &String| (1..=MAX_MODEL).contains(&model.len()) && !model.contains(char::is_control);
+    if let Some(index) = models.iter().position(|model| !is_name(model)) {
+        return Err(invalid(&format!("/allowed_models/{index}"), format!("must have 1 to {MAX_MODEL} bytes")));
+    }
+    check_words(endpoints, LLM_ENDPOINTS, "/allowed_endpoints")?;
+    if most.is_some_and(|most| !(1..=MAX_OUTPUT_TOKENS).contains(&most)) {
+        return Err(invalid("/max_output_tokens", format!("must be a number from 1 to {MAX_OUTPUT_TOKENS}")));
+    }
+    Ok(())
+}
+
+fn check_words(words: &[String], known: &[&str], pointer: &str) -> Result<(), Problem> {
+    match words.iter().position(|word| !known.contains(&word.as_str())) {
+        Some(index) => Err(invalid(&format!("{pointer}/{index}"), format!("must be one of {}", known.join(", ")))),
         None => Ok(()),
     }
+}
+
+fn invalid(pointer: &str, detail: String) -> Problem {
+    Problem::new(kinds::INVALID_REQUEST).at(pointer, detail)
 }
 
 #[cfg(test)]
@@ -137,9 +246,8 @@ mod tests {
     use super::*;
 
     fn checked(name: &str, scopes: &[&str]) -> Result<(), String> {
-        let scopes = scopes.iter().map(|scope| (*scope).to_owned()).collect();
-        check(&NewKey { name: name.into(), scopes, expires_at: None, allowed_cidrs: vec![] })
-            .map_err(|problem| problem.openai_body())
+        let wish = json!({"name": name, "scopes": scopes});
+        check(&serde_json::from_value(wish).unwrap()).map_err(|problem| problem.openai_body())
     }
 
     #[test]
@@ -172,5 +280,42 @@ mod tests {
             let refused = wish(json!(["192.0.2.0/24", network])).unwrap_err();
             assert!(refused.contains(r#""param":"allowed_cidrs[1]""#), "{refused}");
         }
+    }
+
+    fn changes(wish: &Value) -> Result<Value, String> {
+        let changes = json_body::parse::<Changes>(wish.to_string().as_bytes());
+        let payload = changes.and_then(|changes| changes.payload(Uuid::nil()));
+        payload.map_err(|problem| problem.openai_body())
+    }
+
+    #[test]
+    fn the_rules_of_a_key_are_checked_with_their_places() {
+        let allowed = json!({"allowed_models": ["m"], "allowed_endpoints": ["/v1/embeddings"], "max_output_tokens": 1});
+        assert!(changes(&allowed).is_ok());
+        for (wish, param) in [
+            (json!({}), ""),
+            (json!({"name": ""}), "name"),
+            (json!({"scopes": ["llm"]}), "scopes"),
+            (json!({"allowed_models": ["m", ""]}), "allowed_models[1]"),
+            (json!({"allowed_models": ["a\nb"]}), "allowed_models[0]"),
+            (json!({"allowed_models": ["m".repeat(101)]}), "allowed_models[0]"),
+            (json!({"allowed_models": vec!["m"; 51]}), "allowed_models"),
+            (json!({"allowed_models": vec!["m".repeat(99); 21]}), "allowed_models"),
+            (json!({"allowed_endpoints": ["/v1/models"]}), "allowed_endpoints[0]"),
+            (json!({"max_output_tokens": 0}), "max_output_tokens"),
+            (json!({"max_output_tokens": 2_147_483_648_u64}), "max_output_tokens"),
+            (json!({"cache": "always"}), "cache"),
+        ] {
+            let refused = changes(&wish).unwrap_err();
+            assert!(refused.contains(&format!(r#""param":"{param}""#)), "{wish}: {refused}");
+        }
+    }
+
+    #[test]
+    fn only_what_changes_is_sent_and_null_takes_a_limit_away() {
+        let id = Uuid::nil();
+        assert_eq!(changes(&json!({"max_output_tokens": null})), Ok(json!({"id": id, "max_output_tokens": null})));
+        assert_eq!(changes(&json!({"allowed_models": []})), Ok(json!({"id": id, "allowed_models": []})));
+        assert_eq!(changes(&json!({"cache": "read-write"})), Ok(json!({"id": id, "cache": "read-write"})));
     }
 }

@@ -9,6 +9,7 @@ use supabase::{
 };
 use uuid::Uuid;
 
+use crate::keys::{Nullable, given};
 use crate::user::{User, id};
 use crate::{answer, invitations, list, members, no_content, roles, sign_in, teams};
 
@@ -25,6 +26,9 @@ struct Changes {
     name: Option<String>,
     /// Whether members need a second factor.
     requires_aal2: Option<bool>,
+    /// For how many days prompts are kept; null for not at all.
+    #[serde(default, deserialize_with = "given")]
+    prompt_log_days: Option<Nullable<u16>>,
 }
 
 #[derive(Deserialize)]
@@ -70,9 +74,13 @@ async fn one(user: &User, org: Uuid, request: Request) -> Result<Response, Probl
             answer(StatusCode::OK, &found)
         }
         Method::PATCH => {
-            let Changes { name, requires_aal2 } = sign_in::read(request, user.context()).await?;
-            let payload = json!({"org_id": org, "name": name, "requires_aal2": requires_aal2});
-            let changed: Value = user.call(UPDATE_ORGANIZATION, &payload, &[("name", "/name")]).await?;
+            let Changes { name, requires_aal2, prompt_log_days } = sign_in::read(request, user.context()).await?;
+            let mut payload = json!({"org_id": org, "name": name, "requires_aal2": requires_aal2});
+            if let (Some(members), Some(days)) = (payload.as_object_mut(), prompt_log_days) {
+                members.insert("prompt_log_days".into(), json!(days.0));
+            }
+            let places = &[("name", "/name"), ("prompt_log_days", "/prompt_log_days")];
+            let changed: Value = user.call(UPDATE_ORGANIZATION, &payload, places).await?;
             answer(StatusCode::OK, &changed)
         }
         Method::DELETE => {

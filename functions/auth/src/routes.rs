@@ -51,6 +51,7 @@ pub static ROUTES: &[Route] = &[
     account(Method::DELETE, "/auth/sessions/{session}"),
     membership(Method::GET, "/auth/keys"),
     membership(Method::POST, "/auth/keys"),
+    membership(Method::PATCH, "/auth/keys/{key}"),
     membership(Method::DELETE, "/auth/keys/{key}"),
     membership(Method::POST, "/auth/keys/{key}/rotate"),
     membership(Method::GET, "/auth/orgs"),

@@ -3,6 +3,7 @@
 use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
 
+use crate::cache::X_QLP_CACHE;
 use crate::call::Call;
 
 const UPSTREAM_REQUEST_ID: HeaderName = HeaderName::from_static("x-upstream-request-id");
@@ -23,10 +24,13 @@ pub(crate) fn copy(from: &HeaderMap, to: &mut HeaderMap) {
     }
 }
 
-/// Says who answers, at which try, and where the caller's limits stand.
+/// Says who answers, at which try or from the cache, and where the caller's limits stand.
 pub(crate) fn describe(call: &Call, to: &mut HeaderMap) {
     to.insert("x-qlp-provider", HeaderValue::from_static(call.provider()));
     to.insert("x-qlp-attempts", HeaderValue::from(call.attempts()));
+    if let Some(used) = call.cache {
+        to.insert(X_QLP_CACHE, HeaderValue::from_static(used.as_str()));
+    }
     limits::describe(&call.standings, to);
     if let Ok(model) = HeaderValue::from_str(call.model()) {
         to.insert("x-qlp-model", model);

@@ -4,6 +4,7 @@ mod chat;
 mod embeddings;
 mod messages;
 mod responses;
+mod texts;
 
 use platform::Timestamp;
 use serde::Deserialize;
@@ -12,6 +13,8 @@ use serde_json::value::RawValue;
 use crate::ending::Ending;
 use crate::endpoint::Endpoint;
 use crate::observation::Observation;
+
+pub(crate) use texts::texts;
 
 /// What is to be done with one event.
 #[derive(Debug, PartialEq, Eq)]

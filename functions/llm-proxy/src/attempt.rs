@@ -3,14 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::header::{ACCEPT, ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{HeaderMap, Response, StatusCode};
 use platform::{Body, Context, Request, SendError, timeout};
 use problem::{Problem, kinds};
 use telemetry::{TRACEPARENT, TraceContext, X_REQUEST_ID};
 
-use crate::answers;
 use crate::breakers::Fault;
 use crate::call::Call;
 use crate::config::Timeouts;
@@ -21,8 +19,8 @@ use crate::routing::Way;
 use crate::usage_event::Status;
 use crate::{answer_headers, refusal};
 
-const JSON: &str = "application/json";
-const EVENT_STREAM: &str = "text/event-stream";
+pub(crate) const JSON: &str = "application/json";
+pub(crate) const EVENT_STREAM: &str = "text/event-stream";
 const LARGEST_ANSWER: usize = 32 * 1024 * 1024;
 const LARGEST_ERROR: usize = 64 * 1024;
 const ERROR_BODY_TIME: Duration = Duration::from_secs(5);
@@ -114,8 +112,9 @@ fn failed<T>(call: Call, failure: Failure) -> Result<T, Box<(Call, Failure)>> {
 /// Of the caller's headers only those of the endpoint go to a provider.
 fn outbound(question: &Question<'_>, way: &Way<'_>, call: &Call, context: &Context) -> Result<Request, Problem> {
     let protocol = way.protocol;
-    let mut request = protocol.request(question.request, way.route, context)?;
-    let accept = if question.request.stream { protocol.stream_media_type() } else { JSON };
+    let model_request = question.request.for_route(way.route, protocol.limit_member());
+    let mut request = protocol.request(&model_request, way.route, context)?;
+    let accept = if model_request.stream { protocol.stream_media_type() } else { JSON };
     let headers = request.headers_mut();
     headers.extend(question.headers.clone());
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
@@ -204,7 +203,7 @@ async fn whole(
         Err(_) => return failed(call, Failure::route(Status::Timeout, Next::Route, late())),
     };
     let answer = protocol.answer(bytes, &call.identity());
-    let Some(bytes) = answer.filter(|bytes| observe(&mut call, bytes, context)) else {
+    let Some(bytes) = answer.filter(|bytes| call.see_whole(bytes, context.clock.now())) else {
         return failed(call, Failure::route(Status::UpstreamError, Next::Again(None), unreadable()));
     };
     call.http_status = Some(200);
@@ -220,12 +219,7 @@ async fn whole(
     Ok(respond(headers, bytes.into()))
 }
 
-/// Takes note of a whole answer. `false` if it is none.
-fn observe(call: &mut Call, bytes: &Bytes, context: &Context) -> bool {
-    answers::whole(call.endpoint(), bytes, &mut call.seen, context.clock.now())
-}
-
-fn respond(headers: HeaderMap, body: Body) -> platform::Response {
+pub(crate) fn respond(headers: HeaderMap, body: Body) -> platform::Response {
     let mut response = Response::new(body);
     *response.headers_mut() = headers;
     response

@@ -10,12 +10,14 @@ use telemetry::RequestId;
 use uuid::Uuid;
 
 use crate::LlmProxy;
+use crate::answers::{self, Verdict};
+use crate::cache::{About, Recording, Use};
 use crate::call_log;
-use crate::catalog::Route;
 use crate::endpoint::Endpoint;
 use crate::model_request::{ModelRequest, Prompt};
 use crate::observation::Observation;
 use crate::price::{AUTO, Price, dollars};
+use crate::prompt_log::PromptLog;
 use crate::providers::Identity;
 use crate::routing::Way;
 use crate::tokens::Tokens;
@@ -27,6 +29,8 @@ use crate::worst_case;
 pub(crate) struct Payer {
     pub(crate) member: Member,
     pub(crate) request: RequestId,
+    /// Whether the organization keeps prompts and answers.
+    pub(crate) logs_prompts: bool,
 }
 
 /// A call under way. It is settled once; one that is dropped before was ended by the caller, who hung up.
@@ -40,6 +44,12 @@ pub(crate) struct Call {
     pub(crate) http_status: Option<u16>,
     /// What has been seen of the answer.
     pub(crate) seen: Observation,
+    /// How it used the cache, if it has heard of it.
+    pub(crate) cache: Option<Use>,
+    /// The answer, where it is to be kept.
+    pub(crate) recording: Option<Recording>,
+    /// The log of prompt and answer, where the organization wants one.
+    prompt_log: Option<PromptLog>,
 }
 
 /// What is known of a call before it begins.
@@ -59,6 +69,7 @@ struct Plan {
     service_tier: Option<String>,
     attempts: u32,
     tried_at: Timestamp,
+    cache_hit: bool,
 }
 
 impl Call {
@@ -73,30 +84,63 @@ impl Call {
         let now = context.clock.now();
         let Some(dearest) = worst_case::dearest(request, ways) else { return Err(kinds::INTERNAL.into()) };
         let plan = Plan {
-            id: context.new_id(),
-            payer,
-            endpoint: request.endpoint,
-            alias: request.model.clone(),
-            stream: request.stream,
-            prompt: request.prompt,
-            started_at: now,
             provider: dearest.provider.name,
             model: dearest.route.model.clone(),
             price: dearest.route.price.clone(),
-            service_tier: request.service_tier.clone(),
-            attempts: 0,
-            tried_at: now,
+            ..Plan::new(payer, request, now, context)
         };
-        let (account, reserve) = (plan.payer.member.account(), plan.reserve(proxy, request, ways, dearest.route));
+        let tokens = worst_case::tokens(request, dearest.route);
+        let most = plan.price.as_deref().map(|price| price.most(tokens, plan.service_tier.as_deref()));
+        let abandoned = plan.event(Status::Abandoned, tokens, UsageSource::Reserved, most);
+        let reserve = plan.reserve(proxy, worst_case::on_any(request, ways), &abandoned);
+        Self::reserved(proxy, plan, reserve, request, context).await
+    }
+
+    /// Begins a call that `provider` has answered before: it is one request, and nothing else.
+    pub(crate) async fn begin_hit(
+        proxy: &LlmProxy,
+        payer: Payer,
+        request: &ModelRequest,
+        provider: &'static str,
+        about: &About,
+        context: &Context,
+    ) -> Result<Self, Problem> {
+        let plan = Plan {
+            provider,
+            model: about.model.clone(),
+            cache_hit: true,
+            ..Plan::new(payer, request, context.clock.now(), context)
+        };
+        let abandoned = plan.event(Status::Abandoned, about.tokens(), UsageSource::Provider, Some(0));
+        let reserve = plan.reserve(proxy, Amounts::ONE_REQUEST, &abandoned);
+        let mut call = Self::reserved(proxy, plan, reserve, request, context).await?;
+        call.cache = Some(Use::Hit);
+        call.seen.tokens = Some(about.tokens());
+        call.seen.finish_reason = Some(about.finish_reason.clone());
+        Ok(call)
+    }
+
+    async fn reserved(
+        proxy: &LlmProxy,
+        plan: Plan,
+        reserve: Reserve,
+        request: &ModelRequest,
+        context: &Context,
+    ) -> Result<Self, Problem> {
+        let account = plan.payer.member.account();
         let expect = |answered| proxy.settlements.expect(answered, account, reserve, context);
         let mut reservation = limits::reserve(&proxy.limits, &proxy.availability, context, expect).await?;
+        let log = plan.payer.logs_prompts.then(|| PromptLog::begin(request, &proxy.supabase, context));
         Ok(Self {
+            prompt_log: log,
             plan,
             clock: Arc::clone(&context.clock),
             standings: std::mem::take(&mut reservation.standings),
             reservation: Some(reservation),
             http_status: None,
             seen: Observation::default(),
+            cache: None,
+            recording: None,
         })
     }
 
@@ -109,6 +153,39 @@ impl Call {
         plan.attempts += 1;
         plan.tried_at = context.clock.now();
         self.seen = Observation::default();
+        if let Some(recording) = &mut self.recording {
+            recording.restart();
+        }
+        if let Some(log) = &mut self.prompt_log {
+            log.restart();
+        }
+    }
+
+    /// Takes note of the whole answer, which arrived at `now`. `false` if it is none.
+    pub(crate) fn see_whole(&mut self, json: &[u8], now: Timestamp) -> bool {
+        let is_answer = answers::whole(self.plan.endpoint, json, &mut self.seen, now);
+        if is_answer {
+            self.keep(json);
+        }
+        is_answer
+    }
+
+    /// Takes note of the data of one event of the answer, which arrived at `now`.
+    pub(crate) fn see_event(&mut self, data: &[u8], now: Timestamp) -> Verdict {
+        let verdict = answers::event(self.plan.endpoint, data, &mut self.seen, now);
+        if matches!(verdict, Verdict::Pass | Verdict::Usage) {
+            self.keep(data);
+        }
+        verdict
+    }
+
+    fn keep(&mut self, json: &[u8]) {
+        if let Some(recording) = &mut self.recording {
+            recording.take(json);
+        }
+        if let Some(log) = &mut self.prompt_log {
+            log.take(json);
+        }
     }
 
     /// When it was sent last.
@@ -149,7 +226,7 @@ impl Call {
     /// What the answer costs, in dollars, if the price is known.
     pub(crate) fn dollars(&self) -> Option<String> {
         let (tokens, _) = self.tokens(Status::Success);
-        self.plan.price.as_deref().map(|price| dollars(price.cost(tokens, self.service_tier())))
+        self.plan.cost(tokens, self.service_tier()).map(dollars)
     }
 
     /// In which service tier it was answered: as the provider says, else as the caller wanted.
@@ -162,11 +239,14 @@ impl Call {
         let Some(reservation) = self.reservation.take() else { return };
         let event = self.event(status);
         call_log::write(&event);
-        let actual = Amounts {
-            requests: 1,
-            tokens: event.input_tokens.saturating_add(event.output_tokens),
-            nano_usd: event.cost_nano_usd.map_or(0, i64::unsigned_abs),
-        };
+        if let Some(recording) = self.recording.take().filter(|_| status == Status::Success) {
+            let (tokens, _) = self.tokens(status);
+            recording.end(&self.seen, self.plan.provider, self.model(), tokens);
+        }
+        let actual = self.plan.actual(&event);
+        if let Some(prompt_log) = self.prompt_log.take() {
+            prompt_log.end(event.clone());
+        }
         reservation.end(Operation::Settle { id: event.id.to_string(), actual, record: event.to_json() });
     }
 
@@ -188,7 +268,7 @@ impl Call {
 
     fn event(&self, status: Status) -> UsageEvent {
         let (tokens, source) = self.tokens(status);
-        let cost = self.plan.price.as_deref().map(|price| price.cost(tokens, self.service_tier()));
+        let cost = self.plan.cost(tokens, self.service_tier());
         UsageEvent {
             model: self.model().to_owned(),
             http_status: self.http_status,
@@ -216,16 +296,51 @@ impl Drop for Call {
 }
 
 impl Plan {
-    /// The reservation of the most that the call could come to, with the row for the case that nothing more is heard.
-    fn reserve(&self, proxy: &LlmProxy, request: &ModelRequest, ways: &[Way<'_>], dearest: &Route) -> Reserve {
-        let tokens = worst_case::tokens(request, dearest);
-        let most = self.price.as_deref().map(|price| price.most(tokens, self.service_tier.as_deref()));
+    /// A call that nobody answers yet.
+    fn new(payer: Payer, request: &ModelRequest, now: Timestamp, context: &Context) -> Self {
+        Self {
+            id: context.new_id(),
+            payer,
+            endpoint: request.endpoint,
+            alias: request.model.clone(),
+            stream: request.stream,
+            prompt: request.prompt,
+            started_at: now,
+            provider: "",
+            model: String::new(),
+            price: None,
+            service_tier: request.service_tier.clone(),
+            attempts: 0,
+            tried_at: now,
+            cache_hit: false,
+        }
+    }
+
+    /// The reservation of `amounts`, with the row for the case that nothing more is heard.
+    fn reserve(&self, proxy: &LlmProxy, amounts: Amounts, abandoned: &UsageEvent) -> Reserve {
         Reserve {
             id: self.id.to_string(),
             subjects: self.payer.member.subjects(&proxy.limits),
-            amounts: worst_case::on_any(request, ways),
+            amounts,
             expires_after: worst_case::expires_after(&proxy.config.timeouts),
-            record: self.event(Status::Abandoned, tokens, UsageSource::Reserved, most).to_json(),
+            record: abandoned.to_json(),
+        }
+    }
+
+    /// In nano-dollars, if the price is known. An answer from the cache is free.
+    fn cost(&self, tokens: Tokens, tier: Option<&str>) -> Option<i64> {
+        if self.cache_hit { Some(0) } else { self.price.as_deref().map(|price| price.cost(tokens, tier)) }
+    }
+
+    /// What the call has used of the limits.
+    fn actual(&self, event: &UsageEvent) -> Amounts {
+        if self.cache_hit {
+            return Amounts::ONE_REQUEST;
+        }
+        Amounts {
+            requests: 1,
+            tokens: event.input_tokens.saturating_add(event.output_tokens),
+            nano_usd: event.cost_nano_usd.map_or(0, i64::unsigned_abs),
         }
     }
 
@@ -253,7 +368,7 @@ impl Plan {
             usage_source,
             cost_nano_usd: cost,
             price_version: self.price.as_deref().map(|price| price.version().to_owned()),
-            cache_hit: false,
+            cache_hit: self.cache_hit,
             latency_ms: 0,
             time_to_first_token_ms: None,
             attempts: self.attempts,

@@ -10,13 +10,17 @@ use problem::{Problem, kinds};
 use serde::Deserialize;
 use serde_json::json;
 use supabase::{Identity, LIST_MODELS, Supabase};
+use token::{LlmRules, Tier};
 
+use crate::guard_rails::GuardRails;
 use crate::price::{Price, Rate};
 
 /// What `list_models` answers.
 #[derive(Debug, Deserialize)]
 struct Listing {
     models: Vec<Model>,
+    #[serde(default)]
+    tiers: BTreeMap<Tier, LlmRules>,
 }
 
 /// One alias.
@@ -67,8 +71,11 @@ struct ListedRoute {
     max_output_tokens: Option<u64>,
 }
 
-/// Every alias, by name.
-pub(crate) type Models = BTreeMap<String, Model>;
+/// Every alias, by name, and what may be asked of them.
+pub(crate) struct Models {
+    aliases: BTreeMap<String, Model>,
+    tiers: BTreeMap<Tier, LlmRules>,
+}
 
 /// A copy of the aliases. For a minute it is fresh; then it still answers while one request's background work fetches
 /// anew, also for as long as the database is away. Only an instance that never had a copy makes its callers wait.
@@ -138,6 +145,23 @@ impl From<ListedRoute> for Route {
     }
 }
 
+impl Models {
+    /// The alias of this name.
+    pub(crate) fn get(&self, alias: &str) -> Option<&Model> {
+        self.aliases.get(alias)
+    }
+
+    /// The aliases, in the order of their names.
+    pub(crate) fn values(&self) -> impl Iterator<Item = &Model> {
+        self.aliases.values()
+    }
+
+    /// What a caller of `tier` with an API key of these rules may ask.
+    pub(crate) fn rails<'a>(&'a self, key: &'a LlmRules, tier: Tier) -> GuardRails<'a> {
+        GuardRails { key, tier: self.tiers.get(&tier) }
+    }
+}
+
 impl Catalog {
     pub(crate) fn new(supabase: Supabase) -> Arc<Self> {
         Arc::new(Self { supabase, state: Mutex::default() })
@@ -196,8 +220,8 @@ impl Fetching {
         let mut state = self.catalog.state();
         match listing {
             Ok(listing) => {
-                let models = listing.models.into_iter().map(|model| (model.alias.clone(), model)).collect();
-                state.models = Some(Arc::new(models));
+                let aliases = listing.models.into_iter().map(|model| (model.alias.clone(), model)).collect();
+                state.models = Some(Arc::new(Models { aliases, tiers: listing.tiers }));
                 state.settled_until = Some(now.saturating_add(FRESH));
             }
             Err(error) => {

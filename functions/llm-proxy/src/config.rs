@@ -7,6 +7,7 @@ use platform::Configuration;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
+use crate::cache;
 use crate::catalog::Route;
 use crate::providers::{Anthropic, Azure, Bedrock, Credential, Messages, OpenAi, Protocol, Provider, Together};
 
@@ -18,6 +19,7 @@ pub struct Config {
     pub(crate) timeouts: Timeouts,
     /// Failures in a row after which a route is left alone; 0 for never.
     pub(crate) breaker_failures: u32,
+    pub(crate) cache: cache::Limits,
     /// Whether a route without a known price is used: its calls are in the accounts as such.
     pub(crate) allows_unknown_price: bool,
 }
@@ -39,6 +41,10 @@ pub(crate) struct Timeouts {
 
 const DEFAULT_MAX_BODY_BYTES: u64 = 4 * 1024 * 1024;
 const BREAKER_FAILURES: u64 = 5;
+const CACHE_TTL_SECONDS: u64 = 3_600;
+const LONGEST_CACHE_TTL_SECONDS: u64 = 30 * 24 * 3_600;
+const CACHED_BYTES: u64 = 256 * 1024;
+const LARGEST_CACHED: u64 = 4 * 1024 * 1024;
 const LARGEST_BODY: u64 = 64 * 1024 * 1024;
 const LONGEST_TIMEOUT_MS: u64 = 3_600_000;
 
@@ -52,12 +58,14 @@ impl Config {
     /// with `AWS_BEDROCK_REGION` or `AWS_REGION` (`BEDROCK_BASE_URL`). Limits: `LLM_MAX_BODY_BYTES`,
     /// `LLM_HEADERS_TIMEOUT_MS`, `LLM_FIRST_TOKEN_TIMEOUT_MS`, `LLM_IDLE_TIMEOUT_MS`, `LLM_STREAM_TIMEOUT_MS`,
     /// `LLM_ANSWER_TIMEOUT_MS`. `LLM_BREAKER_FAILURES` (5) failures in a row, and a route is left alone for a while; 0
-    /// for never. `LLM_UNKNOWN_PRICE` (`allow`): whether routes without a known price are used, or `deny`.
+    /// for never. `LLM_UNKNOWN_PRICE` (`allow`): whether routes without a known price are used, or `deny`. The cache of
+    /// answers: `LLM_CACHE_TTL_SECONDS` (3600), `LLM_CACHE_MAX_BYTES` (262144) of an answer, 0 for no cache.
     pub async fn read(configuration: &mut Configuration<'_>) -> Option<Self> {
         let providers = providers(configuration).await;
         let max_body_bytes = number(configuration, "LLM_MAX_BODY_BYTES", DEFAULT_MAX_BODY_BYTES, LARGEST_BODY).await;
         let timeouts = timeouts(configuration).await;
         let breaker_failures = whole_number(configuration, "LLM_BREAKER_FAILURES", BREAKER_FAILURES, 0..=1_000).await;
+        let cache = cache_limits(configuration).await;
         let allows_unknown_price = unknown_price(configuration).await;
         if providers.is_empty() {
             let rule = "or OPENAI_API_KEY, AZURE_OPENAI_ENDPOINT, ANTHROPIC_API_KEY, AWS_BEARER_TOKEN_BEDROCK, \
@@ -69,6 +77,7 @@ impl Config {
             max_body_bytes: usize::try_from(max_body_bytes?).ok()?,
             timeouts: timeouts?,
             breaker_failures: u32::try_from(breaker_failures?).ok()?,
+            cache: cache?,
             allows_unknown_price: allows_unknown_price?,
         })
     }
@@ -91,12 +100,18 @@ impl Timeouts {
     }
 }
 
+async fn cache_limits(read: &mut Configuration<'_>) -> Option<cache::Limits> {
+    let ttl = whole_number(read, "LLM_CACHE_TTL_SECONDS", CACHE_TTL_SECONDS, 60..=LONGEST_CACHE_TTL_SECONDS).await;
+    let largest = whole_number(read, "LLM_CACHE_MAX_BYTES", CACHED_BYTES, 0..=LARGEST_CACHED).await;
+    Some(cache::Limits { ttl: Duration::from_secs(ttl?), largest: usize::try_from(largest?).ok()? })
+}
+
 async fn providers(read: &mut Configuration<'_>) -> Vec<Provider> {
     let mut providers = Vec::new();
     let together = keyed(read, "TOGETHER_API_KEY", "TOGETHER_BASE_URL", "https://api.together.xyz/v1").await;
     providers.extend(together.map(|protocol| provider("together", Together(protocol))));
     let openai = keyed(read, "OPENAI_API_KEY", "OPENAI_BASE_URL", "https://api.openai.com/v1").await;
-    providers.extend(openai.map(|protocol| provider("openai", protocol)));
+    providers.extend(openai.map(|protocol| provider("openai", protocol.with_completion_tokens())));
     providers.extend(azure(read).await.map(|protocol| provider("azure", protocol)));
     providers.extend(anthropic(read).await);
     if let Some(base) = below(read, "OLLAMA_URL").await {

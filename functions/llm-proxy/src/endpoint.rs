@@ -34,6 +34,17 @@ impl Endpoint {
         }
     }
 
+    /// The members of a request that say how long an answer may become, in tokens; the first that is there counts.
+    pub(crate) fn limit_members(self) -> &'static [&'static str] {
+        match self {
+            // OpenAI has replaced the second by the first, which most others do not know.
+            Self::ChatCompletions => &["max_completion_tokens", "max_tokens"],
+            Self::Embeddings => &[],
+            Self::Responses => &["max_output_tokens"],
+            Self::Messages => &["max_tokens"],
+        }
+    }
+
     /// OpenTelemetry's `gen_ai.operation.name`.
     pub(crate) fn operation(self) -> &'static str {
         match self {

@@ -9,12 +9,13 @@ use problem::{Problem, kinds};
 use telemetry::TraceContext;
 
 use crate::attempt::{self, Failure, Next, Question};
-use crate::call::{Call, Payer};
+use crate::cache::{self, Entry, Place, Recording, Use};
+use crate::call::Call;
 use crate::endpoint::Endpoint;
 use crate::model_request::ModelRequest;
 use crate::routing::{self, Way};
 use crate::usage_event::Status;
-use crate::{LlmProxy, answer_headers};
+use crate::{Caller, LlmProxy, answer_headers};
 
 const BODY_TIME: Duration = Duration::from_secs(30);
 /// How often a call is sent at most, whatever its routes.
@@ -35,16 +36,29 @@ pub(crate) async fn create(
     proxy: &LlmProxy,
     endpoint: Endpoint,
     request: Request,
-    payer: Payer,
+    Caller { payer, rules, .. }: Caller,
     context: &Context,
 ) -> Result<platform::Response, Problem> {
     let (parts, body) = request.into_parts();
+    let mode = cache::mode(&parts.headers, rules.cache)?;
     let limits = Limits { bytes: proxy.config.max_body_bytes, time: BODY_TIME };
     let body = json_body::read(&parts.headers, body, limits, &*context.clock).await?;
-    let request = ModelRequest::parse(endpoint, body)?;
+    let mut request = ModelRequest::parse(endpoint, body)?;
     let models = proxy.catalog.models(context).await?;
+    models.rails(&rules, payer.member.tier).admit(&mut request)?;
     let ways = routing::ways(&proxy.config, &models, &request, context)?;
-    let call = Call::begin(proxy, payer, &request, &ways, context).await?;
+    let place = match mode {
+        Some(mode) => proxy.cache.place(mode, payer.member.tenant(), &request, context).await,
+        None => None,
+    };
+    if let Some(entry) = find(place.as_ref(), context).await
+        && let Some(answer) = cache::answer(proxy, &payer, &request, &entry, context).await
+    {
+        return answer;
+    }
+    let mut call = Call::begin(proxy, payer, &request, &ways, context).await?;
+    call.cache = mode.map(|_| if place.is_some() { Use::Miss } else { Use::Off });
+    call.recording = place.and_then(|place| Recording::begin(place, request.stream, context));
     let limits = proxy.config.timeouts;
     let (headers, trace) = (forwarded(endpoint, &parts.headers), parts.extensions.get::<TraceContext>());
     let question = Question { request: &request, headers, trace, limits };
@@ -54,6 +68,10 @@ pub(crate) async fn create(
         deadline: context.clock.now().saturating_add(limits.tries()),
     };
     answer(proxy, &question, &ways, call, tries, context).await
+}
+
+async fn find(place: Option<&Place>, context: &Context) -> Option<Entry> {
+    place?.find(context).await
 }
 
 /// Anthropic's clients choose the version and the features of its API by header.

@@ -6,17 +6,21 @@
 //!   written after the answer.
 //! - `GET /v1/models`, `GET /v1/models/{id}`: the aliases.
 //! - `GET /v1/usage`: what was used; `GET /v1/usage/export`: the same, call by call.
+//! - `DELETE /v1/cache`: cached answers are worth nothing any more.
 //!
-//! One file per step, in the order of a call: `inference` reads the request (`model_request`) to an `endpoint`, finds the
-//! ways to answer it (`catalog`, `routing`), begins a `call` by reserving what it could come to (`worst_case`), tries one
+//! One file per step, in the order of a call: `inference` reads the request (`model_request`) to an `endpoint`, sees
+//! whether the caller may ask it (`guard_rails`, `output_limit`), finds the ways to answer it (`catalog`, `routing`) or an
+//! answer to the same question (`cache`), begins a `call` by reserving what it could come to (`worst_case`), tries one
 //! way after the other (`attempt`, `breakers`) in its provider's protocol (`providers`), and passes the answer on, in one
 //! piece or through a `relay` that frames (`sse`) and watches (`answers`, `observation`) it. However it ends (`ending`,
-//! `refusal`), the call leaves its event (`usage_event`, `tokens`, `price`) to the `settlements`.
+//! `refusal`), the call leaves its event (`usage_event`, `tokens`, `price`) to the `settlements`, and to the `prompt_log`
+//! of organizations that keep one what was said.
 
 mod answer_headers;
 mod answers;
 mod attempt;
 mod breakers;
+mod cache;
 mod call;
 mod call_log;
 mod catalog;
@@ -25,13 +29,16 @@ mod csv;
 mod ending;
 mod endpoint;
 mod error_words;
+mod guard_rails;
 mod inference;
 mod measure;
 mod members;
 mod model_request;
 mod models;
 mod observation;
+mod output_limit;
 mod price;
+mod prompt_log;
 mod providers;
 mod refusal;
 mod relay;
@@ -59,9 +66,10 @@ use problem::{Problem, kinds};
 use secrecy::SecretString;
 use supabase::Supabase;
 use telemetry::RequestId;
-use token::{Authenticator, Sent};
+use token::{Authenticator, LlmRules, Sent};
 
 use crate::breakers::Breakers;
+use crate::cache::Cache;
 use crate::call::Payer;
 use crate::catalog::Catalog;
 use crate::endpoint::Endpoint;
@@ -75,6 +83,7 @@ pub struct LlmProxy {
     limits: limits::Config,
     availability: Availability,
     breakers: Breakers,
+    cache: Cache,
     supabase: Supabase,
     catalog: Arc<Catalog>,
     settlements: Arc<Settlements>,
@@ -85,9 +94,10 @@ pub struct LlmProxy {
 const MODELS: &str = "/v1/models";
 const USAGE: &str = "/v1/usage";
 const USAGE_EXPORT: &str = "/v1/usage/export";
+const CACHE: &str = "/v1/cache";
 
 fn is_known(path: &str) -> bool {
-    [MODELS, USAGE, USAGE_EXPORT].contains(&path) || model_of(path).is_some() || Endpoint::at(path).is_some()
+    [MODELS, USAGE, USAGE_EXPORT, CACHE].contains(&path) || model_of(path).is_some() || Endpoint::at(path).is_some()
 }
 
 /// The alias, percent-encoded, in the path of one model.
@@ -98,6 +108,8 @@ fn model_of(path: &str) -> Option<&str> {
 /// What the proxy needs to know of a caller.
 struct Caller {
     payer: Payer,
+    /// What the credential may ask.
+    rules: LlmRules,
     /// To act as the user, where something is done as the user.
     user_token: Option<SecretString>,
 }
@@ -131,7 +143,8 @@ impl LlmProxy {
         let settlements = Settlements::new(supabase.clone(), settlements::LIMITS);
         let audit = audit::Recorder::new(supabase.clone());
         let (availability, breakers) = (Availability::default(), Breakers::new(config.breaker_failures));
-        Self { config, limits, availability, breakers, supabase, catalog, settlements, audit, authenticator }
+        let cache = Cache::new(supabase.clone(), config.cache);
+        Self { config, limits, availability, breakers, cache, supabase, catalog, settlements, audit, authenticator }
     }
 
     /// Answers a request to one of the routes above for an authenticated caller. The scopes are `llm` and, for the
@@ -139,13 +152,17 @@ impl LlmProxy {
     async fn handle(&self, request: Request, caller: &token::Caller, context: &Context) -> Result<Response, Problem> {
         let reads_usage = [USAGE, USAGE_EXPORT].contains(&request.uri().path());
         caller.require_scope(if reads_usage { "usage:read" } else { "llm" })?;
+        guard_rails::check_endpoint(&caller.principal.llm, request.uri().path())?;
         let request_id = request.extensions().get::<RequestId>().cloned();
         let payer = Payer {
             member: Member::from(&*caller.principal),
             request: request_id.unwrap_or_else(|| RequestId::new(context)),
+            logs_prompts: caller.principal.logs_prompts && caller.principal.org_id.is_some(),
         };
-        let user_token = if reads_usage { Some(caller.user_token(context).await?) } else { None };
-        self.route(request, Caller { payer, user_token }, context).await
+        let acts_as_user = reads_usage || request.uri().path() == CACHE;
+        let user_token = if acts_as_user { Some(caller.user_token(context).await?) } else { None };
+        let rules = caller.principal.llm.clone();
+        self.route(request, Caller { payer, rules, user_token }, context).await
     }
 
     /// Settles calls and writes audit events that a ledger or database which was away has left behind. For the
@@ -161,10 +178,10 @@ impl LlmProxy {
             if method != Method::POST {
                 return Err(Problem::method_not_allowed("POST"));
             }
-            return inference::create(self, endpoint, request, caller.payer, context).await;
+            return inference::create(self, endpoint, request, caller, context).await;
         }
         match path {
-            MODELS if method == Method::GET => models::list(self, context).await,
+            MODELS if method == Method::GET => models::list(self, &caller, context).await,
             path @ (USAGE | USAGE_EXPORT) if method == Method::GET => {
                 let query = request.uri().query().unwrap_or_default();
                 let token = caller.user_token.ok_or(kinds::INTERNAL)?;
@@ -177,13 +194,18 @@ impl LlmProxy {
                 limits::describe(&limits, answer.headers_mut());
                 Ok(answer)
             }
+            CACHE if method == Method::DELETE => {
+                let token = caller.user_token.ok_or(kinds::INTERNAL)?;
+                cache::purge(self, caller.payer.member.tenant(), &token, context).await
+            }
+            CACHE => Err(Problem::method_not_allowed("DELETE")),
             MODELS | USAGE | USAGE_EXPORT => Err(Problem::method_not_allowed("GET, HEAD")),
             _ => {
                 let alias = model_of(path).ok_or(kinds::NOT_FOUND)?;
                 if method != Method::GET {
                     return Err(Problem::method_not_allowed("GET, HEAD"));
                 }
-                models::find(self, alias, context).await
+                models::find(self, &caller, alias, context).await
             }
         }
     }

@@ -6,17 +6,19 @@ use std::ops::Range;
 use bytes::Bytes;
 use problem::{Problem, kinds};
 
+use crate::catalog::Route;
 use crate::endpoint::Endpoint;
 use crate::measure::Measure;
 use crate::members::{Members, count, flag, invalid, span};
 use crate::observation::name;
+use crate::output_limit::OutputLimit;
 use crate::tokens::Tokens;
 
 const MAX_DEPTH: usize = 100;
 const ASK_FOR_USAGE: &str = r#"{"include_usage":true}"#;
 
 /// A checked request. Members that the proxy does not know are never read: the provider gets their very bytes.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct ModelRequest {
     pub(crate) endpoint: Endpoint,
     /// The alias that the caller wants.
@@ -26,7 +28,7 @@ pub(crate) struct ModelRequest {
     /// Whether the caller is to see a stream's usage: it asked for it itself, or the endpoint always tells it.
     pub(crate) wants_usage: bool,
     pub(crate) prompt: Prompt,
-    /// How long each answer may become in tokens, if the caller says so.
+    /// How long each answer may become in tokens, if the caller says so or is held to something.
     pub(crate) max_tokens: Option<u64>,
     /// In which of the provider's service tiers, if the caller says so.
     pub(crate) service_tier: Option<String>,
@@ -35,6 +37,7 @@ pub(crate) struct ModelRequest {
     body: Bytes,
     model_at: Range<usize>,
     usage_edit: Option<Edit>,
+    output_limit: OutputLimit,
 }
 
 /// How much the model reads.
@@ -47,7 +50,7 @@ pub(crate) struct Prompt {
 }
 
 /// A text that takes the place of a part of the body.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Edit {
     at: Range<usize>,
     text: Cow<'static, str>,
@@ -68,18 +71,20 @@ impl ModelRequest {
         let is_chat = endpoint == Endpoint::ChatCompletions;
         let (wants_usage, usage_edit) = if is_chat { usage_edit(text, &members, stream)? } else { (true, None) };
         let choices = members.get("n").filter(|_| is_chat);
+        let output_limit = OutputLimit::of(endpoint, text, &members);
         Ok(Self {
             endpoint,
             model,
             stream,
             wants_usage,
             prompt: Prompt::of(endpoint, &members),
-            max_tokens: longest_answer(endpoint, &members),
+            max_tokens: if endpoint == Endpoint::Embeddings { Some(0) } else { output_limit.tokens() },
             service_tier: members.get("service_tier").and_then(name),
             choices: count(choices).unwrap_or(1).max(1),
             body,
             model_at,
             usage_edit,
+            output_limit,
         })
     }
 
@@ -88,12 +93,43 @@ impl ModelRequest {
         std::str::from_utf8(&self.body).unwrap_or_default()
     }
 
-    /// The body for a provider that knows the model as `model`. In a stream it is asked for usage; otherwise every byte
-    /// but those of the model's name is the caller's.
+    /// The body as the caller sent it.
+    pub(crate) fn body(&self) -> &Bytes {
+        &self.body
+    }
+
+    /// To how many tokens each answer is held that the caller has not limited itself.
+    pub(crate) fn held_to(&self) -> Option<u64> {
+        self.output_limit.most
+    }
+
+    /// Holds each answer to `most` tokens: 400 if the caller wants a longer one.
+    pub(crate) fn limit_output(&mut self, most: u64) -> Result<(), Problem> {
+        self.output_limit.hold_to(most)?;
+        self.max_tokens = self.max_tokens.or(Some(most));
+        Ok(())
+    }
+
+    /// The same for the model of `route`, from a provider that calls the limit of a chat completion `member`. What a
+    /// model cannot exceed need not be said, and a provider would refuse it.
+    pub(crate) fn for_route(&self, route: &Route, member: &'static str) -> Cow<'_, Self> {
+        let Some(most) = self.output_limit.most else { return Cow::Borrowed(self) };
+        let mut request = self.clone();
+        request.output_limit.most = Some(most).filter(|most| route.max_output_tokens.is_none_or(|own| own > *most));
+        if self.endpoint == Endpoint::ChatCompletions {
+            request.output_limit.member = member;
+        }
+        Cow::Owned(request)
+    }
+
+    /// The body for a provider that knows the model as `model`. In a stream it is asked for usage, and an answer that is
+    /// held to a length to keep to it; otherwise every byte but those of the model's name is the caller's.
     pub(crate) fn body_for(&self, model: &str) -> Bytes {
         let model = serde_json::Value::from(model).to_string();
+        let limit = self.output_limit.edit();
         let mut edits = vec![(self.model_at.clone(), model.as_str())];
         edits.extend(self.usage_edit.as_ref().map(|edit| (edit.at.clone(), &*edit.text)));
+        edits.extend(limit.as_ref().map(|edit| (edit.0.clone(), edit.1.as_str())));
         edits.sort_by_key(|(at, _)| at.start);
         let mut edited = Vec::with_capacity(self.body.len() + model.len() + 64);
         let mut from = 0;
@@ -152,17 +188,6 @@ fn refuse_state(members: &Members) -> Result<(), Problem> {
         return Err(invalid("/background", "is not supported: wait for the answer, or stream it"));
     }
     Ok(())
-}
-
-/// In tokens, if the caller says it.
-fn longest_answer(endpoint: Endpoint, members: &Members) -> Option<u64> {
-    let names: &[&str] = match endpoint {
-        Endpoint::ChatCompletions => &["max_completion_tokens", "max_tokens"],
-        Endpoint::Embeddings => return Some(0),
-        Endpoint::Responses => &["max_output_tokens"],
-        Endpoint::Messages => &["max_tokens"],
-    };
-    names.iter().find_map(|name| count(members.get(name)))
 }
 
 impl Prompt {
@@ -282,6 +307,76 @@ mod tests {
         let json = r#"{"model":"meta/llama","messages":[1],"stream":true,"stream_options":{"include_usage":true}}"#;
         assert!(parse(json).unwrap().wants_usage);
         assert_eq!(sent(json), json);
+    }
+
+    fn limited(json: &str, most: u64, member: &'static str) -> Result<String, String> {
+        let mut request = parse(json).unwrap();
+        request.limit_output(most).map_err(|problem| problem.openai_body())?;
+        assert!(request.max_tokens.unwrap() <= most);
+        let body = request.for_route(&Route::to("p", "m"), member).body_for("m");
+        assert!(serde_json::from_slice::<serde_json::Value>(&body).unwrap().is_object());
+        Ok(String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    #[test]
+    fn an_answer_that_nobody_limits_is_held_to_what_is_allowed_and_every_other_byte_stays() {
+        for (json, member, sent) in [
+            (r#" { "model":"m","messages":[1]}"#, "max_tokens", r#" {"max_tokens":50, "model":"m","messages":[1]}"#),
+            (
+                r#"{"model":"m","messages":[1]}"#,
+                "max_completion_tokens",
+                r#"{"max_completion_tokens":50,"model":"m","messages":[1]}"#,
+            ),
+            (
+                r#"{"max_tokens": null,"model":"m","messages":[1]}"#,
+                "max_tokens",
+                r#"{"max_tokens": 50,"model":"m","messages":[1]}"#,
+            ),
+            (
+                r#"{"max_tokens":null,"model":"m","messages":[1]}"#,
+                "max_completion_tokens",
+                r#"{"max_completion_tokens":50,"max_tokens":null,"model":"m","messages":[1]}"#,
+            ),
+        ] {
+            assert_eq!(limited(json, 50, member).as_deref(), Ok(sent));
+        }
+        for members in
+            [r#""max_tokens":50"#, r#""max_completion_tokens":1"#, r#""max_tokens":null,"max_completion_tokens":7"#]
+        {
+            let json = format!(r#"{{{members},"model":"m","messages":[1]}}"#);
+            assert_eq!(limited(&json, 50, "max_tokens").as_ref(), Ok(&json), "the caller says it itself");
+        }
+        let stream = r#"{"model":"m","messages":[1],"stream":true}"#;
+        let sent =
+            r#"{"max_tokens":9,"model":"m","messages":[1],"stream":true,"stream_options":{"include_usage":true}}"#;
+        assert_eq!(limited(stream, 9, "max_tokens").as_deref(), Ok(sent));
+    }
+
+    #[test]
+    fn a_longer_answer_than_is_allowed_is_refused_with_the_member_that_wants_it() {
+        for (members, param) in [
+            (r#""max_tokens":51"#, "max_tokens"),
+            (r#""max_completion_tokens":51"#, "max_completion_tokens"),
+            (r#""max_completion_tokens":5,"max_tokens":51"#, "max_tokens"),
+            (r#""max_tokens":1e9"#, "max_tokens"),
+            (r#""max_tokens":"51""#, "max_tokens"),
+            (r#""max_tokens":-1"#, "max_tokens"),
+        ] {
+            let refused =
+                limited(&format!(r#"{{{members},"model":"m","messages":[1]}}"#), 50, "max_tokens").unwrap_err();
+            assert!(refused.contains(&format!(r#""param":"{param}""#)), "{members}: {refused}");
+        }
+    }
+
+    #[test]
+    fn a_model_whose_answers_are_shorter_is_told_no_limit() {
+        let mut request = parse(r#"{"model":"m","messages":[1]}"#).unwrap();
+        request.limit_output(50).unwrap();
+        let says = |longest| {
+            let route = Route { max_output_tokens: longest, ..Route::to("p", "m") };
+            request.for_route(&route, "max_tokens").body_for("m").starts_with(br#"{"max_tokens":50,"#)
+        };
+        assert_eq!([says(None), says(Some(51)), says(Some(50)), says(Some(1))], [true, true, false, false]);
     }
 
     #[test]

@@ -8,21 +8,29 @@ use platform::Context;
 use problem::{Problem, kinds};
 use serde_json::{Value, json};
 
-use crate::LlmProxy;
 use crate::catalog::Model;
+use crate::{Caller, LlmProxy};
 
-/// The aliases that can be called, as OpenAI lists models.
-pub(crate) async fn list(proxy: &LlmProxy, context: &Context) -> Result<platform::Response, Problem> {
+/// The aliases that the caller can call, as OpenAI lists models.
+pub(crate) async fn list(proxy: &LlmProxy, caller: &Caller, context: &Context) -> Result<platform::Response, Problem> {
     let models = proxy.catalog.models(context).await?;
-    let data: Vec<_> = models.values().filter(|model| is_callable(proxy, model)).map(object).collect();
+    let rails = models.rails(&caller.rules, caller.payer.member.tier);
+    let usable = models.values().filter(|model| rails.allows_model(&model.alias) && is_callable(proxy, model));
+    let data: Vec<_> = usable.map(object).collect();
     Ok(json_response(json!({"object": "list", "data": data}).to_string().into()))
 }
 
-/// The one alias that `segment` of a path names; 404 if it is not in the list.
-pub(crate) async fn find(proxy: &LlmProxy, segment: &str, context: &Context) -> Result<platform::Response, Problem> {
+/// The one alias that `segment` of a path names; 404 if it is not in the caller's list.
+pub(crate) async fn find(
+    proxy: &LlmProxy,
+    caller: &Caller,
+    segment: &str,
+    context: &Context,
+) -> Result<platform::Response, Problem> {
     let models = proxy.catalog.models(context).await?;
+    let rails = models.rails(&caller.rules, caller.payer.member.tier);
     let alias = percent_decode_str(segment).decode_utf8().unwrap_or_default();
-    match models.get(&*alias).filter(|model| is_callable(proxy, model)) {
+    match models.get(&alias).filter(|model| rails.allows_model(&alias) && is_callable(proxy, model)) {
         Some(model) => Ok(json_response(object(model).to_string().into())),
         None => Err(not_found(&alias)),
     }

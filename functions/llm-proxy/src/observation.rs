@@ -22,6 +22,8 @@ pub(crate) struct Observation {
     pub(crate) content_bytes: u64,
     /// When the first generated text arrived.
     pub(crate) first_token_at: Option<Timestamp>,
+    /// Whether the model has called a tool.
+    pub(crate) calls_tools: bool,
     /// The number of the last event, where events have one.
     pub(crate) sequence_number: Option<u64>,
     begun: Choices,
@@ -75,6 +77,11 @@ impl Observation {
             self.finished.insert(index);
             self.finish_reason = Some(reason);
         }
+    }
+
+    /// Whether there is one choice, the first.
+    pub(crate) fn is_single(&self) -> bool {
+        self.begun == Choices(1)
     }
 
     /// Whether every choice that has begun has ended: the answer is complete even without `[DONE]`.

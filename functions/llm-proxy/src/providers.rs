@@ -50,6 +50,11 @@ pub(crate) trait Protocol: Send + Sync {
     /// the protocol cannot express is refused, with the member that it cannot.
     fn request(&self, request: &ModelRequest, route: &Route, context: &Context) -> Result<Request, Problem>;
 
+    /// The member of a chat completion that says how long an answer may become; other endpoints have one each.
+    fn limit_member(&self) -> &'static str {
+        "max_tokens"
+    }
+
     /// The media type of a streamed answer.
     fn stream_media_type(&self) -> &'static str {
         "text/event-stream"

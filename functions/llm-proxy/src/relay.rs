@@ -12,7 +12,7 @@ use futures_util::FutureExt;
 use futures_util::stream::{Stream, StreamExt};
 use platform::{BodyError, BoxFuture, ByteStream, Clock, Timestamp};
 
-use crate::answers::{self, Verdict};
+use crate::answers::Verdict;
 use crate::call::Call;
 use crate::config::Timeouts;
 use crate::ending::{Ending, error_event};
@@ -302,5 +302,5 @@ fn judge(event: &[u8], call: &mut Call, now: Timestamp) -> Verdict {
     if data.is_empty() {
         return Verdict::Pass;
     }
-    answers::event(call.endpoint(), &data, &mut call.seen, now)
+    call.see_event(&data, now)
 }

@@ -5,13 +5,16 @@ mod anthropic;
 mod azure;
 mod bedrock;
 mod budgets;
+mod cache;
 mod callers;
 mod catalog;
 mod embeddings;
 mod failover;
+mod guard_rails;
 mod json_answers;
 mod messages;
 mod prices;
+mod prompt_log;
 mod requests;
 mod resources;
 mod responses;
@@ -52,6 +55,10 @@ struct Database {
     unreachable: bool,
     /// Rows that were written without the ledger.
     recorded: Vec<Value>,
+    /// Of everybody's cached answers.
+    generation: u64,
+    /// Prompts that were logged.
+    logged: Vec<Value>,
     /// What an export has, two rows a page.
     exported: Vec<Value>,
 }
@@ -81,6 +88,8 @@ impl Scene {
             failures: Vec::new(),
             unreachable: false,
             recorded: Vec::new(),
+            generation: 0,
+            logged: Vec::new(),
             exported: Vec::new(),
         }));
         Self { host, proxy, database }
@@ -196,6 +205,15 @@ impl Database {
                 json!({"recorded": 1})
             }
             "usage_summary" => json!({"data": [], "echo": arguments["payload"]}),
+            "llm_cache_generation" => json!({"generation": self.generation}),
+            "purge_llm_cache" => {
+                self.generation += 1;
+                json!({"generation": self.generation})
+            }
+            "record_prompt_log" => {
+                self.logged.push(arguments["payload"].clone());
+                json!({"recorded": 1})
+            }
             "export_usage" => self.export(&arguments["payload"]),
             "touch_keys" => json!({"touched": 1}),
             "authz_changes" => json!({"as_of": "2026-01-01T00:00:00Z", "changes": {}}),
@@ -229,8 +247,12 @@ fn models() -> Value {
 fn caller() -> Caller {
     let headers = http::HeaderMap::from_iter([(telemetry::X_REQUEST_ID, "request-1".parse().unwrap())]);
     let request = RequestId::accept(&headers, &Host::new().context());
-    let payer = Payer { member: Member { user: USER, org: None, key: None, tier: token::Tier::T1 }, request };
-    Caller { payer, user_token: Some(SecretString::from("user.access.token")) }
+    let payer = Payer {
+        member: Member { user: USER, org: None, key: None, tier: token::Tier::T1 },
+        request,
+        logs_prompts: false,
+    };
+    Caller { payer, rules: LlmRules::default(), user_token: Some(SecretString::from("user.access.token")) }
 }
 
 fn post(body: impl Into<Body>) -> Request {

@@ -40,7 +40,7 @@ impl Function for Functions {
             ["auth", ..] | [".well-known", "jwks.json"] => self.auth.answer(request, context).await,
             ["v1", "limits", ..] => self.limits.answer(request, context).await,
             ["v1", "chat", "completions"]
-            | ["v1", "embeddings" | "responses" | "messages" | "models" | "usage"]
+            | ["v1", "embeddings" | "responses" | "messages" | "models" | "usage" | "cache"]
             | ["v1", "models", _]
             | ["v1", "usage", "export"] => self.llm.answer(request, context).await,
             _ => self.ops.answer(request, context).await,

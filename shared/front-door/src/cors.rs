@@ -8,7 +8,7 @@ use platform::{Body, Configuration, Response};
 
 const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE";
 const EXPOSED: &str = "ratelimit, ratelimit-policy, retry-after, retry-after-ms, location, server-timing, x-request-id, \
-                       x-qlp-provider, x-qlp-model, x-qlp-attempts, x-qlp-cost-usd, \
+                       x-qlp-provider, x-qlp-model, x-qlp-attempts, x-qlp-cost-usd, x-qlp-cache, \
                        x-ratelimit-limit-requests, x-ratelimit-remaining-requests, x-ratelimit-reset-requests, \
                        x-ratelimit-limit-tokens, x-ratelimit-remaining-tokens, x-ratelimit-reset-tokens";
 /// How long a browser may keep the answer to a preflight, in seconds.

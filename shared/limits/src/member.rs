@@ -29,6 +29,11 @@ impl Member {
         self.org.map_or_else(|| format!("user:{}", self.user), |org| format!("org:{org}"))
     }
 
+    /// The organization, or the user who acts in none: to whom what is kept belongs.
+    pub fn tenant(&self) -> Uuid {
+        self.org.unwrap_or(self.user)
+    }
+
     /// Everybody who is counted for one of the member's requests, with the limits that hold unless the account keeps
     /// others: the most specific first.
     pub fn subjects(&self, config: &Config) -> Vec<Subject> {

@@ -53,6 +53,10 @@ registry! {
         "With the session cookie, send `x-csrf-token` (from `GET /auth/csrf`) from a page of the edge's or an allowed origin.";
     INSUFFICIENT_SCOPE = 403 "insufficient-scope" "The credential lacks a scope"
         "Use a credential with the scope named in `WWW-Authenticate`.";
+    MODEL_NOT_ALLOWED = 403 "model-not-allowed" "The model is not allowed for the caller"
+        "Use a model that `GET /v1/models` lists, or a credential that may use this one.";
+    ENDPOINT_NOT_ALLOWED = 403 "endpoint-not-allowed" "The API key may not use this endpoint"
+        "Use an endpoint that the key allows, or a key that allows this one.";
     IDENTITY_REQUIRED = 403 "identity-required" "An anonymous user cannot do this"
         "Add an e-mail address or another identity to the account, then sign in again.";
     SECOND_FACTOR_REQUIRED = 403 "second-factor-required" "This needs a second factor"

@@ -115,6 +115,8 @@ pub const ASSIGN_ROLE: Rpc = Rpc { name: "assign_role", role: DatabaseRole::Auth
 pub const UNASSIGN_ROLE: Rpc = Rpc { name: "unassign_role", role: DatabaseRole::Authenticated, idempotent: false };
 /// Makes a successor of an API key of the user.
 pub const ROTATE_KEY: Rpc = Rpc { name: "rotate_key", role: DatabaseRole::Authenticated, idempotent: false };
+/// Changes what an API key may ask of a language model.
+pub const UPDATE_KEY: Rpc = Rpc { name: "update_key", role: DatabaseRole::Authenticated, idempotent: true };
 /// Notes when API keys were used. As the edge: off the request path.
 pub const TOUCH_KEYS: Rpc = Rpc { name: "touch_keys", role: DatabaseRole::ServiceRole, idempotent: true };
 /// Whose rights changed lately. As the edge: it asks for all callers at once.
@@ -146,6 +148,16 @@ pub const VERIFY_AUDIT: Rpc = Rpc { name: "verify_audit", role: DatabaseRole::Se
 pub const SET_LIMITS: Rpc = Rpc { name: "set_limits", role: DatabaseRole::Authenticated, idempotent: true };
 /// The limits that an organization has set.
 pub const LIST_LIMITS: Rpc = Rpc { name: "list_limits", role: DatabaseRole::Authenticated, idempotent: true };
+/// How often a tenant's cached answers have been purged. As the edge: it is asked about whoever calls.
+pub const LLM_CACHE_GENERATION: Rpc =
+    Rpc { name: "llm_cache_generation", role: DatabaseRole::ServiceRole, idempotent: true };
+/// Makes the cached answers of the user's organization worthless.
+pub const PURGE_LLM_CACHE: Rpc = Rpc { name: "purge_llm_cache", role: DatabaseRole::Authenticated, idempotent: true };
+/// Keeps a redacted prompt and its answer. As the edge: nobody writes what others have said.
+pub const RECORD_PROMPT_LOG: Rpc = Rpc { name: "record_prompt_log", role: DatabaseRole::ServiceRole, idempotent: true };
+/// Ends the logs of prompts that have been kept for long enough. For a schedule.
+pub const EXPIRE_PROMPT_LOGS: Rpc =
+    Rpc { name: "expire_prompt_logs", role: DatabaseRole::ServiceRole, idempotent: true };
 
 /// All of them.
 pub const RPCS: &[Rpc] = &[
@@ -189,6 +201,7 @@ pub const RPCS: &[Rpc] = &[
     ASSIGN_ROLE,
     UNASSIGN_ROLE,
     ROTATE_KEY,
+    UPDATE_KEY,
     TOUCH_KEYS,
     AUTHZ_CHANGES,
     CLAIM_SESSION_REFRESH,
@@ -204,6 +217,10 @@ pub const RPCS: &[Rpc] = &[
     VERIFY_AUDIT,
     SET_LIMITS,
     LIST_LIMITS,
+    LLM_CACHE_GENERATION,
+    PURGE_LLM_CACHE,
+    RECORD_PROMPT_LOG,
+    EXPIRE_PROMPT_LOGS,
 ];
 
 impl DatabaseRole {

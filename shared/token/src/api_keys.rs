@@ -14,7 +14,7 @@ use crate::key_uses::KeyUses;
 use crate::network::Network;
 use crate::principal::{Method, Principal, Role, SCOPES, Tier};
 
-use crate::{KeyDigest, Peppers, Reason, Refusal};
+use crate::{KeyDigest, LlmRules, Peppers, Reason, Refusal};
 
 /// How long a revoked key may still be let in.
 const KNOWN_FOR: Duration = Duration::from_secs(10);
@@ -72,6 +72,10 @@ struct Found {
     /// Networks from which the key may be used; from everywhere if there is none.
     #[serde(default)]
     allowed_cidrs: Vec<Network>,
+    #[serde(default)]
+    llm: LlmRules,
+    #[serde(default)]
+    logs_prompts: bool,
     #[serde(default)]
     authz_epoch: u64,
     pepper_version: u16,
@@ -195,6 +199,8 @@ impl From<Found> for Known {
             roles: found.roles.iter().filter_map(|role| Role::named(role)).collect(),
             tier: Tier::named(&found.tier),
             scopes: found.scopes.into_iter().filter(|scope| SCOPES.contains(&scope.as_str())).collect(),
+            llm: found.llm,
+            logs_prompts: found.logs_prompts,
             session_id: None,
             email: None,
             is_anonymous: false,

@@ -1,10 +1,11 @@
 use platform::Timestamp;
+use serde::Deserialize as _;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::exchange::MAX_ACTORS;
 use crate::principal::{Method, Principal, Role, SCOPES, Tier};
-use crate::{Reason, Service, strict_json};
+use crate::{LlmRules, Reason, Service, strict_json};
 
 /// How far the issuer's clock may be from ours, in seconds.
 const LEEWAY: f64 = 30.0;
@@ -88,6 +89,8 @@ impl Claims {
             roles: roles(app_metadata),
             tier: app_metadata.get("tier").and_then(Value::as_str).map(Tier::named).unwrap_or_default(),
             scopes: self.scopes()?,
+            llm: llm_rules(app_metadata)?,
+            logs_prompts: flag(app_metadata, "logs_prompts")?,
             session_id: self.text("session_id")?.filter(|_| !exchanged).map(str::to_owned),
             email: self.text("email")?.filter(|address| !address.is_empty()).map(str::to_owned),
             is_anonymous: self.flag("is_anonymous")?,
@@ -179,6 +182,15 @@ fn epoch(app_metadata: &Map<String, Value>) -> Result<u64, Reason> {
     match app_metadata.get("authz_epoch") {
         None | Some(Value::Null) => Ok(0),
         Some(epoch) => epoch.as_u64().ok_or(Reason::BadClaims),
+    }
+}
+
+/// Those of the API key that the token was exchanged for.
+fn llm_rules(app_metadata: &Map<String, Value>) -> Result<LlmRules, Reason> {
+    match app_metadata.get("llm") {
+        None | Some(Value::Null) => Ok(LlmRules::default()),
+        Some(rules @ Value::Object(_)) => LlmRules::deserialize(rules).map_err(|_| Reason::BadClaims),
+        Some(_) => Err(Reason::BadClaims),
     }
 }
 
@@ -309,6 +321,13 @@ mod tests {
         assert_eq!(with("app_metadata", json!({"authz_epoch": 7})).unwrap().authz_epoch, 7);
         assert!(with("app_metadata", json!({"requires_aal2": true})).unwrap().requires_aal2);
         assert_eq!(with("app_metadata", json!({"requires_aal2": "false"})), Err(Reason::BadClaims));
+        assert_eq!(
+            with("app_metadata", json!({"llm": {"max_output_tokens": 9}})).unwrap().llm.max_output_tokens,
+            Some(9)
+        );
+        for rules in [json!([]), json!({"allowed_models": "m"}), json!({"cache": "always"})] {
+            assert_eq!(with("app_metadata", json!({"llm": rules})), Err(Reason::BadClaims));
+        }
         for epoch in [json!(-1), json!("7"), json!(0.5)] {
             assert_eq!(with("app_metadata", json!({"authz_epoch": epoch})), Err(Reason::BadClaims));
         }

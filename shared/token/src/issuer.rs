@@ -134,15 +134,24 @@ impl Issuer {
     }
 }
 
-/// What concerns the organization, and the epoch, under the names that access tokens have in `app_metadata`.
+/// What concerns the organization, the epoch, and what an API key may ask of a language model, under the names that access tokens have in `app_metadata`.
 fn membership(subject: &Principal) -> Value {
-    json!({
+    let mut membership = json!({
         "org_id": subject.org_id,
         "roles": subject.roles,
         "tier": subject.tier,
         "requires_aal2": subject.requires_aal2,
         "authz_epoch": subject.authz_epoch,
-    })
+    });
+    if let Some(members) = membership.as_object_mut() {
+        if !subject.llm.is_default() {
+            members.insert("llm".into(), json!(subject.llm));
+        }
+        if subject.logs_prompts {
+            members.insert("logs_prompts".into(), true.into());
+        }
+    }
+    membership
 }
 
 /// All of the subject's scopes, or those asked for if the subject has every one.

@@ -24,6 +24,7 @@ mod jws;
 mod key_guesses;
 mod key_set;
 mod key_uses;
+mod llm_rules;
 mod network;
 mod peppers;
 mod principal;
@@ -50,6 +51,7 @@ pub use exchange::{Actor, ExchangeError, Issued, TokenType, Wish};
 #[cfg(feature = "judge")]
 pub use judge::judge;
 pub use key_set::{KeySet, KeySetError};
+pub use llm_rules::{CacheMode, LLM_ENDPOINTS, LlmRules};
 pub use network::{Network, NetworkError};
 pub use peppers::{KeyDigest, Peppers};
 pub use principal::{Method, Principal, Role, SCOPES, Tier};

@@ -4,6 +4,8 @@ use platform::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::LlmRules;
+
 /// What a credential may be limited to. A signed-in user's own access token has all of them.
 pub const SCOPES: &[&str] = &["llm", "capsules:read", "capsules:write", "executions", "usage:read", "webhooks"];
 
@@ -20,6 +22,12 @@ pub struct Principal {
     pub tier: Tier,
     /// Which of [`SCOPES`] the credential has.
     pub scopes: Vec<String>,
+    /// What it may ask of a language model.
+    #[serde(skip_serializing_if = "LlmRules::is_default")]
+    pub llm: LlmRules,
+    /// Whether the organization keeps what is asked of language models and what they answer.
+    #[serde(skip_serializing_if = "is_false")]
+    pub logs_prompts: bool,
     /// The session at Supabase Auth.
     pub session_id: Option<String>,
     /// The user's address, if known from the credential.
@@ -118,6 +126,11 @@ impl Principal {
     pub fn lacks_second_factor(&self) -> bool {
         self.requires_aal2 && self.key_id.is_none() && self.aal.as_deref() != Some("aal2")
     }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // as serde calls it
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 /// Without the address: principals end up in logs.

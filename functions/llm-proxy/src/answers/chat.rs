@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use super::{Reading, Verdict, text_bytes, truthy};
 use crate::ending::Ending;
 use crate::error_words::ErrorWords;
-use crate::observation::Observation;
+use crate::observation::{Observation, text};
 use crate::tokens::Tokens;
 
 /// `chat.completion` or `chat.completion.chunk`.
@@ -90,6 +90,13 @@ pub(super) fn event(data: &[u8], seen: &mut Observation, now: Timestamp) -> Verd
     if chunk.is_usage_only() { Verdict::Usage } else { Verdict::Pass }
 }
 
+/// The text of the first answer in a `chat.completion`, or the next piece of it in a chunk.
+pub(super) fn texts(json: &[u8]) -> Vec<String> {
+    let Reading::Known(chunk) = Reading::<Chunk>::of(json) else { return Vec::new() };
+    let first = chunk.choices.iter().flatten().filter(|choice| choice.index.unwrap_or(0) == 0);
+    first.flat_map(Choice::texts).filter_map(text).collect()
+}
+
 impl Chunk<'_> {
     /// Whether this is the chunk that OpenAI appends when `include_usage` is set: usage and no choice.
     fn is_usage_only(&self) -> bool {
@@ -105,6 +112,7 @@ impl Chunk<'_> {
         for choice in self.choices.iter().flatten() {
             let index = choice.index.unwrap_or(0);
             seen.begin(index);
+            seen.calls_tools |= choice.calls_tools();
             seen.content(choice.content_bytes(), now);
             seen.finish(index, choice.finish_reason);
         }
@@ -112,13 +120,25 @@ impl Chunk<'_> {
 }
 
 impl Choice<'_> {
+    /// Whether the model calls a tool.
+    fn calls_tools(&self) -> bool {
+        let calls = self.delta.as_ref().and_then(|delta| delta.tool_calls.as_ref());
+        calls.is_some_and(|calls| !calls.is_empty())
+    }
+
     /// Bytes of generated text, as they are written in JSON.
     fn content_bytes(&self) -> usize {
-        let Some(delta) = &self.delta else { return 0 };
-        let text = [delta.content, delta.reasoning_content.or(delta.reasoning), delta.refusal];
-        let calls = delta.tool_calls.iter().flatten().filter_map(|call| call.function.as_ref());
-        let called = calls.flat_map(|function| [function.name, function.arguments]);
-        text.into_iter().chain(called).flatten().map(text_bytes).sum()
+        self.texts().map(text_bytes).sum()
+    }
+
+    /// The generated text, piece by piece.
+    fn texts(&self) -> impl Iterator<Item = &RawValue> {
+        self.delta.iter().flat_map(|delta| {
+            let text = [delta.content, delta.reasoning_content.or(delta.reasoning), delta.refusal];
+            let calls = delta.tool_calls.iter().flatten().filter_map(|call| call.function.as_ref());
+            let called = calls.flat_map(|function| [function.name, function.arguments]);
+            text.into_iter().chain(called).flatten()
+        })
     }
 }
 

@@ -77,6 +77,10 @@ impl Protocol for Azure {
         Ok(outbound)
     }
 
+    fn limit_member(&self) -> &'static str {
+        "max_completion_tokens"
+    }
+
     fn secrets(&self) -> Vec<&SecretString> {
         let (Credential::Key(secret) | Credential::Token(secret)) = &self.credential;
         vec![secret]

@@ -84,7 +84,7 @@ impl Bedrock {
 
 impl Protocol for Bedrock {
     fn request(&self, completion: &ModelRequest, route: &Route, context: &Context) -> Result<Request, Problem> {
-        let body = Bytes::from(request::body(completion.json().as_bytes())?);
+        let body = Bytes::from(request::body(completion.json().as_bytes(), completion.held_to())?);
         let mut request = Request::new(Body::from(body.clone()));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.uri(&route.model, completion.stream).ok_or(kinds::MISCONFIGURED)?;

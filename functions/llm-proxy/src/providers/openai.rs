@@ -18,6 +18,8 @@ pub(crate) struct OpenAi {
     base: String,
     /// It goes nowhere else.
     key: Option<SecretString>,
+    /// The member of a chat completion that says how long an answer may become.
+    limit_member: &'static str,
 }
 
 impl OpenAi {
@@ -28,7 +30,12 @@ impl OpenAi {
         endpoint.set_fragment(None);
         let base = endpoint.as_str().trim_end_matches('/');
         let _: Uri = base.parse().ok()?;
-        Some(Self { base: base.to_owned(), key })
+        Some(Self { base: base.to_owned(), key, limit_member: "max_tokens" })
+    }
+
+    /// OpenAI's own models of today take no `max_tokens`.
+    pub(crate) fn with_completion_tokens(self) -> Self {
+        Self { limit_member: "max_completion_tokens", ..self }
     }
 }
 
@@ -46,6 +53,10 @@ impl Protocol for OpenAi {
             outbound.headers_mut().insert(AUTHORIZATION, bearer(key).ok_or(kinds::MISCONFIGURED)?);
         }
         Ok(outbound)
+    }
+
+    fn limit_member(&self) -> &'static str {
+        self.limit_member
     }
 
     fn secrets(&self) -> Vec<&SecretString> {

@@ -83,6 +83,20 @@ fn part(token: &str, index: usize) -> Value {
 }
 
 #[test]
+fn the_rules_of_a_key_hold_for_the_token_too_and_for_one_that_it_is_exchanged_for() {
+    let edge = Edge::new(Signs::Es256);
+    let mut found = found(&["llm"]);
+    found["llm"] = json!({"allowed_models": ["m"], "allowed_endpoints": ["/v1/embeddings"], "max_output_tokens": 7, "cache": "read"});
+    found["logs_prompts"] = json!(true);
+    let subject = edge.api_key(&found);
+    assert_eq!(serde_json::to_value(&subject.llm).unwrap(), found["llm"]);
+    let once = edge.again(&edge.exchange(&subject, &Wish::default()).unwrap());
+    let twice = edge.again(&edge.exchange(&once, &Wish::default()).unwrap());
+    assert_eq!((&once.llm, &twice.llm), (&subject.llm, &subject.llm));
+    assert!(once.logs_prompts && twice.logs_prompts, "nor does it escape the log of prompts");
+}
+
+#[test]
 fn an_api_key_becomes_a_token_that_supabase_and_the_edge_accept() {
     for signs in [Signs::Es256, Signs::Hs256] {
         let edge = Edge::new(signs);

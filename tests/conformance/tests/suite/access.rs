@@ -35,6 +35,7 @@ const MATRIX: &[Row] = &[
     row("GET /auth/keys", [200, 200, 200, 200, 200, 403, 403, 401]),
     // In the organization of the caller's token: the stranger makes one for their own.
     row("POST /auth/keys", [201, 201, 201, 403, 201, 403, 403, 401]),
+    row("PATCH /auth/keys/{key}", [200, 200, 200, 404, 404, 403, 403, 401]),
     row("DELETE /auth/keys/{key}", [204, 204, 204, 404, 404, 403, 403, 401]),
     row("POST /auth/keys/{key}/rotate", [404, 404, 201, 404, 404, 403, 403, 401]),
     row("GET /auth/orgs", [200, 200, 200, 200, 200, 403, 403, 401]),
@@ -213,6 +214,7 @@ impl<'a> Scene<'a> {
             "PATCH /auth/orgs/{org}/members/{member}" => json!({"role": "viewer"}),
             "POST /auth/orgs/{org}/transfer" => json!({"user_id": self.guest.id}),
             "POST /auth/orgs"
+            | "PATCH /auth/keys/{key}"
             | "PATCH /auth/orgs/{org}"
             | "POST /auth/orgs/{org}/teams"
             | "PATCH /auth/teams/{team}" => {

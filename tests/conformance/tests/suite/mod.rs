@@ -5,6 +5,7 @@ mod audit;
 mod auth;
 mod bad_input;
 mod bedrock;
+mod cache;
 mod chat;
 mod clients;
 mod credentials;
@@ -12,12 +13,14 @@ mod dependencies;
 mod endpoints;
 mod failover;
 mod faults;
+mod guard_rails;
 mod health;
 mod keys;
 mod limit_settings;
 mod limits;
 pub mod logs;
 mod orgs;
+mod prompt_logs;
 mod providers;
 mod second_factor;
 mod sessions;
@@ -55,6 +58,7 @@ pub fn checks() -> Vec<(String, Check)> {
         ("auth", auth::CHECKS),
         ("bad_input", bad_input::CHECKS),
         ("bedrock", bedrock::CHECKS),
+        ("cache", cache::CHECKS),
         ("chat", chat::CHECKS),
         ("clients", clients::CHECKS),
         ("credentials", credentials::CHECKS),
@@ -62,11 +66,13 @@ pub fn checks() -> Vec<(String, Check)> {
         ("endpoints", endpoints::CHECKS),
         ("failover", failover::CHECKS),
         ("faults", faults::CHECKS),
+        ("guard_rails", guard_rails::CHECKS),
         ("health", health::CHECKS),
         ("keys", keys::CHECKS),
         ("limit_settings", limit_settings::CHECKS),
         ("limits", limits::CHECKS),
         ("orgs", orgs::CHECKS),
+        ("prompt_logs", prompt_logs::CHECKS),
         ("providers", providers::CHECKS),
         ("second_factor", second_factor::CHECKS),
         ("sessions", sessions::CHECKS),

@@ -62,6 +62,7 @@ fn every_path_is_routed_to_the_function_it_belongs_to() {
             ("/v1/models/...", "llm-proxy"),
             ("/v1/usage", "llm-proxy"),
             ("/v1/usage/export", "llm-proxy"),
+            ("/v1/cache", "llm-proxy"),
             ("/v1/limits/...", "rate-limit"),
             ("private", "signature"),
         ]

@@ -16,6 +16,9 @@ pub const TESTS: &[Test] = &[
     ("a_key_that_has_already_expired_is_refused", expired),
     ("a_digest_serves_one_key", digest),
     ("only_networks_are_allowed_and_at_most_twenty", networks),
+    ("the_rules_of_a_key_are_looked_up_with_it_shown_changed_and_passed_on_by_rotation", rules),
+    ("rules_of_another_form_are_refused", rules_refused),
+    ("rules_are_changed_by_the_key_s_user_and_by_those_who_run_the_organization", rules_changed_by),
     ("a_key_has_the_further_roles_of_its_user", further_roles),
     ("a_rotated_key_works_until_the_overlap_ends_and_its_successor_has_what_it_had", rotation),
     ("an_overlap_of_zero_ends_the_old_key_at_once", no_overlap),
@@ -41,6 +44,8 @@ fn acts(cluster: &Cluster) {
     let expected = json!({
         "key_id": key["id"], "user_id": cluster.developer, "org_id": cluster.org, "roles": ["developer"], "tier": "T1",
         "scopes": ["llm", "usage:read"], "allowed_cidrs": ["192.0.2.0/24", "2001:db8::/32"],
+        "llm": { "allowed_models": [], "allowed_endpoints": [], "max_output_tokens": null, "cache": "off" },
+        "logs_prompts": false,
         "expires_at": "2999-01-01T00:00:00+00:00", "pepper_version": 1,
         "authz_epoch": epoch(cluster, cluster.developer),
     });
@@ -133,6 +138,77 @@ fn networks(cluster: &Cluster) {
     assert_eq!(of(&json!(["somewhere"])), refused);
     assert_eq!(of(&json!("192.0.2.0/24")), refused);
     assert_eq!(of(&json!(vec!["192.0.2.0/24"; 21])), refused);
+}
+
+fn rules(cluster: &Cluster) {
+    let (first, second) = (new_digest(), new_digest());
+    let wish = json!({
+        "allowed_models": ["fast", "default", "fast"], "allowed_endpoints": ["/v1/chat/completions"],
+        "max_output_tokens": 500, "cache": "read-write",
+    });
+    let llm = json!({
+        "allowed_models": ["default", "fast"], "allowed_endpoints": ["/v1/chat/completions"], "max_output_tokens": 500,
+        "cache": "read-write",
+    });
+    let shows = |key: &Value| llm.as_object().unwrap().iter().all(|(name, value)| key[name] == *value);
+    let key = make(cluster, cluster.developer, &first, &wish);
+    assert!(shows(&key), "{key}");
+    assert_eq!(authenticate(cluster, &first, 1)["llm"], llm);
+    let new = rotate(cluster, cluster.developer, &key, &second, &json!({})).unwrap();
+    assert!(shows(&new), "{new}");
+    assert_eq!(authenticate(cluster, &second, 1)["llm"], llm);
+    let listed = cluster.call(As::User(cluster.developer), "list_keys", &json!({})).unwrap();
+    assert!(listed["keys"].as_array().unwrap().iter().any(|listed| listed["id"] == new["id"] && shows(listed)));
+    let change =
+        json!({ "id": new["id"], "allowed_models": [], "max_output_tokens": null, "cache": "read", "name": "x" });
+    let changed = cluster.call(As::User(cluster.developer), "update_key", &change).unwrap();
+    assert_eq!(changed["name"], "x");
+    let left = json!({
+        "allowed_models": [], "allowed_endpoints": ["/v1/chat/completions"], "max_output_tokens": null, "cache": "read",
+    });
+    assert_eq!(authenticate(cluster, &second, 1)["llm"], left);
+    assert_eq!(authenticate(cluster, &first, 1)["llm"], llm, "the other key stays as it was");
+}
+
+fn rules_refused(cluster: &Cluster) {
+    let key = make(cluster, cluster.developer, &new_digest(), &json!({}));
+    for (field, value) in [
+        ("allowed_models", json!(vec!["m"; 51])),
+        ("allowed_models", json!([""])),
+        ("allowed_models", json!(["a\nb"])),
+        ("allowed_models", json!([7])),
+        ("allowed_models", json!("m")),
+        ("allowed_models", json!((0..21).map(|n| format!("{n:099}")).collect::<Vec<_>>())),
+        ("allowed_endpoints", json!(["/v1/models"])),
+        ("max_output_tokens", json!(0)),
+        ("max_output_tokens", json!(2_147_483_648_u64)),
+        ("max_output_tokens", json!(1.5)),
+        ("cache", json!("always")),
+    ] {
+        let made = payload(cluster, &new_digest(), &json!({ field: value }));
+        let refused = ("PT422".into(), field.into());
+        assert_eq!(cluster.refusal(As::User(cluster.developer), "create_key", &made), refused, "{value}");
+        let change = json!({ "id": key["id"], field: value });
+        assert_eq!(cluster.refusal(As::User(cluster.developer), "update_key", &change), refused, "{value}");
+    }
+}
+
+fn rules_changed_by(cluster: &Cluster) {
+    let key = make(cluster, cluster.developer, &new_digest(), &json!({}));
+    let change = json!({ "id": key["id"], "max_output_tokens": 9 });
+    for who in [cluster.viewer, cluster.stranger] {
+        assert_eq!(cluster.refusal(As::User(who), "update_key", &change), ("PT404".into(), "id".into()));
+    }
+    for who in [cluster.developer, cluster.admin, cluster.owner] {
+        assert_eq!(cluster.call(As::User(who), "update_key", &change).unwrap()["max_output_tokens"], 9);
+    }
+    let entry = "select entry::jsonb #>> '{details,max_output_tokens,to}' from public.audit_logs
+                 where entry::jsonb ->> 'target_id' = $1 and action = 'key.updated'";
+    let entries = cluster.superuser("postgres").query(entry, &[&key["id"].as_str()]).unwrap();
+    assert_eq!(entries.iter().map(|row| row.get::<_, Option<String>>(0)).collect::<Vec<_>>(), [Some("9".into())]);
+    cluster.call(As::User(cluster.developer), "revoke_key", &json!({ "id": key["id"] })).unwrap();
+    let refused = cluster.refusal(As::User(cluster.developer), "update_key", &change);
+    assert_eq!(refused, ("PT404".into(), "id".into()), "it is revoked");
 }
 
 fn further_roles(cluster: &Cluster) {

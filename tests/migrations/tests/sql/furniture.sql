@@ -7,6 +7,13 @@ delete from public.users where id = ':newcomer';
 insert into public.api_keys (org_id, user_id, name, digest, pepper_version, prefix, scopes)
 values (':org', ':owner', 'laptop', sha256('laptop'), 1, 'qlp_test_ab', '{llm}');
 
+insert into public.llm_tier_rules (tier, max_output_tokens) values ('T1', 4096);
+
+insert into public.llm_cache_generations (tenant, generation) values (':org', 1);
+
+insert into public.llm_prompt_logs (id, org_id, alias, status, prompt, answer, is_truncated)
+values (gen_random_uuid(), ':org', 'default', 'success', '[]', 'hi', false);
+
 insert into public.llm_usage (
   id, request_id, user_id, org_id, alias, stream, status, input_tokens, output_tokens, cached_input_tokens,
   usage_source, latency_ms, attempts, started_at

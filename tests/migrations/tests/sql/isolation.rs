@@ -122,6 +122,8 @@ fn nobody_changes_protected_columns(cluster: &Cluster) {
         "update public.api_keys set replaced_by = null",
         "update public.api_keys set allowed_cidrs = '{}'",
         "update public.api_keys set last_used_at = now()",
+        "update public.api_keys set allowed_models = '{}'",
+        "update public.api_keys set max_output_tokens = null",
         "select secret from public.webhooks",
         "select previous_secret from public.webhooks",
         "select secret_name from public.integrations",

@@ -12,12 +12,14 @@ mod identity;
 mod invitations;
 mod isolation;
 mod ledger;
+mod llm_cache;
 mod locks;
 mod matrix;
 mod migrating;
 mod models;
 mod organizations;
 mod prices;
+mod prompt_logs;
 mod rate_limits;
 mod roles;
 mod second_factor;
@@ -47,11 +49,13 @@ fn main() -> ExitCode {
         invitations::TESTS,
         isolation::TESTS,
         ledger::TESTS,
+        llm_cache::TESTS,
         migrating::TESTS,
         locks::TESTS,
         models::TESTS,
         organizations::TESTS,
         prices::TESTS,
+        prompt_logs::TESTS,
         rate_limits::TESTS,
         roles::TESTS,
         second_factor::TESTS,

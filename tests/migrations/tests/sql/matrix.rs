@@ -111,6 +111,28 @@ pub const MATRIX: &[Row] = &[
         outcomes: "xxxx xxxx xxxx xxxx xxxx xxxx yyyy",
     },
     Row {
+        table: "llm_tier_rules",
+        find: "tier = 'T1'",
+        insert: "(tier) values ('T2')",
+        update: "max_output_tokens = null",
+        outcomes: "xxxx xxxx xxxx xxxx xxxx xxxx yyyy",
+    },
+    Row {
+        table: "llm_cache_generations",
+        find: "tenant = ':org'",
+        insert: "(tenant, generation) values (':newcomer', 1)",
+        update: "generation = 9",
+        outcomes: "xxxx xxxx xxxx xxxx xxxx xxxx yyyy",
+    },
+    Row {
+        table: "llm_prompt_logs",
+        find: "org_id = ':org'",
+        insert: "(id, org_id, alias, status, prompt, answer, is_truncated) \
+                 values (gen_random_uuid(), ':org', 'a', 'success', '[]', '', false)",
+        update: "answer = ''",
+        outcomes: "yxxx yxxx 0xxx 0xxx 0xxx xxxx yyyy",
+    },
+    Row {
         table: "model_prices",
         find: "provider = 'mine'",
         insert: "(provider, model, version, rates) \

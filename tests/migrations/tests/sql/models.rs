@@ -3,10 +3,13 @@
 use serde_json::json;
 
 use crate::Test;
-use crate::cluster::{As, Cluster, code};
+use crate::cluster::{As, Cluster, become_, call, code};
 
-pub const TESTS: &[Test] =
-    &[("models_are_listed_with_their_routes_in_order", listing), ("prices_are_for_the_service_alone", grants)];
+pub const TESTS: &[Test] = &[
+    ("models_are_listed_with_their_routes_in_order", listing),
+    ("prices_are_for_the_service_alone", grants),
+    ("the_rules_of_tiers_come_with_the_models", tiers),
+];
 
 fn listing(cluster: &Cluster) {
     let answer = cluster.call(As::Service, "list_models", &json!({})).unwrap();
@@ -39,4 +42,22 @@ fn grants(cluster: &Cluster) {
     for who in [As::User(cluster.owner), As::Anonymous] {
         assert_eq!(code(&cluster.call(who, "list_models", &json!({})).unwrap_err()), "42501");
     }
+}
+
+fn tiers(cluster: &Cluster) {
+    let listed = |sql: &str| {
+        cluster.transaction(|transaction| {
+            become_(transaction, As::Service);
+            transaction.batch_execute(sql).unwrap();
+            call(transaction, As::Service, "list_models", &json!({})).unwrap()["tiers"].clone()
+        })
+    };
+    assert_eq!(listed("delete from public.llm_tier_rules"), json!({}));
+    let set = "delete from public.llm_tier_rules;
+               insert into public.llm_tier_rules values ('T1', '{default}', 100), ('T3', '{}', null)";
+    let expected = json!({
+        "T1": { "allowed_models": ["default"], "max_output_tokens": 100 },
+        "T3": { "allowed_models": [], "max_output_tokens": null },
+    });
+    assert_eq!(listed(set), expected);
 }

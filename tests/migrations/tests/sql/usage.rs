@@ -9,6 +9,7 @@ use crate::cluster::{As, Cluster, call, code};
 
 pub const TESTS: &[Test] = &[
     ("an_event_that_is_sent_twice_is_stored_once", idempotence),
+    ("a_call_that_was_answered_from_the_cache_says_so", cache_hits),
     ("events_of_unknown_users_and_organizations_are_stored", unknown_people),
     ("an_event_that_cannot_be_stored_does_not_take_others_with_it", one_bad_event),
     ("something_that_is_no_list_of_events_is_refused", no_list),
@@ -49,6 +50,17 @@ fn idempotence(cluster: &Cluster) {
         assert_eq!(record(transaction, &[event(4, &json!({})), event(4, &json!({}))]), json!({ "recorded": 1 }));
         let kept = "select input_tokens from public.llm_usage where id = $1";
         assert_eq!(transaction.query_one(kept, &[&Uuid::from_u128(2)]).unwrap().get::<_, i64>(0), 10);
+    });
+}
+
+fn cache_hits(cluster: &Cluster) {
+    cluster.transaction(|transaction| {
+        record(transaction, &[event(1, &json!({ "cache_hit": true })), event(2, &json!({}))]);
+        record(transaction, &[event(3, &json!({ "status": "abandoned" }))]);
+        record(transaction, &[event(3, &json!({ "cache_hit": true }))]);
+        let kept =
+            "select array_agg(cache_hit order by id) from public.llm_usage where started_at = $1::text::timestamptz";
+        assert_eq!(transaction.query_one(kept, &[&DAY]).unwrap().get::<_, Vec<bool>>(0), [true, false, true]);
     });
 }
 

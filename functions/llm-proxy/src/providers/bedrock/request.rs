@@ -121,13 +121,13 @@ const REFUSED: [(&str, &[&str]); 14] = [
 const MOST_METADATA: usize = 16;
 const LONGEST_METADATA: usize = 256;
 
-/// The body for `completion`, the body of a chat completion.
-pub(super) fn body(completion: &[u8]) -> Result<Vec<u8>, Problem> {
+/// The body for `completion`, the body of a chat completion whose answer is held to so many tokens, if it does not say it.
+pub(super) fn body(completion: &[u8], held_to: Option<u64>) -> Result<Vec<u8>, Problem> {
     let text = std::str::from_utf8(completion).map_err(|_| kinds::MALFORMED_BODY)?;
     let request = Object::root(text)?;
     let conversation = Conversation::read(&request.require("messages")?)?;
     let converse = Converse {
-        inference_config: inference_config(&request)?,
+        inference_config: inference_config(&request, held_to)?,
         tool_config: tools::read(&request, conversation.has_tools)?,
         output_config: request.get("response_format").map(|format| output_config(&format)).transpose()?.flatten(),
         request_metadata: request.get("metadata").map(|metadata| tags(&metadata)).transpose()?.unwrap_or_default(),
@@ -138,7 +138,7 @@ pub(super) fn body(completion: &[u8]) -> Result<Vec<u8>, Problem> {
     serde_json::to_vec(&converse).map_err(|_| kinds::INTERNAL.into())
 }
 
-fn inference_config<'a>(request: &Object<'a>) -> Result<InferenceConfig<'a>, Problem> {
+fn inference_config<'a>(request: &Object<'a>, held_to: Option<u64>) -> Result<InferenceConfig<'a>, Problem> {
     let max_tokens = request.get("max_completion_tokens").or_else(|| request.get("max_tokens"));
     let stop = request.get("stop");
     let stop_sequences = match &stop {
@@ -147,7 +147,7 @@ fn inference_config<'a>(request: &Object<'a>) -> Result<InferenceConfig<'a>, Pro
         None => Vec::new(),
     };
     Ok(InferenceConfig {
-        max_tokens: max_tokens.map(|count| whole_number(&count)).transpose()?,
+        max_tokens: max_tokens.map(|count| whole_number(&count)).transpose()?.or(held_to),
         temperature: request.get("temperature").map(|number| up_to_one(&number)).transpose()?,
         top_p: request.get("top_p").map(|number| up_to_one(&number)).transpose()?,
         stop_sequences,

@@ -3,7 +3,7 @@ use problem::Dialect;
 use super::*;
 
 fn sent(completion: &Value) -> Value {
-    serde_json::from_slice(&request::body(completion.to_string().as_bytes()).unwrap()).unwrap()
+    serde_json::from_slice(&request::body(completion.to_string().as_bytes(), None).unwrap()).unwrap()
 }
 
 /// A request of one message, with these members beside it.
@@ -15,7 +15,7 @@ fn asking(members: &Value) -> Value {
 
 /// Where the fault is, and its sentence.
 fn refused(completion: &Value) -> (String, String) {
-    let problem = request::body(completion.to_string().as_bytes()).unwrap_err();
+    let problem = request::body(completion.to_string().as_bytes(), None).unwrap_err();
     let response = problem.into_response(Dialect::OpenAi, "request-1");
     assert_eq!(response.status(), 400);
     let body: Value = serde_json::from_slice(response.body()).unwrap();
@@ -112,7 +112,7 @@ fn a_schema_keeps_the_order_of_its_properties() {
     let completion = br#"{"model":"m","messages":[{"role":"user","content":"Hi"}],
         "tools":[{"type":"function","function":{"name":"f","parameters":{"type":"object","properties":{"z":{},"a":{}}}}}],
         "response_format":{"type":"json_schema","json_schema":{"name":"n","strict":true,"schema":{"z":1,"a":2}}}}"#;
-    let body = String::from_utf8(request::body(completion).unwrap()).unwrap();
+    let body = String::from_utf8(request::body(completion, None).unwrap()).unwrap();
     assert!(body.contains(r#"{"z":{},"a":{}}"#), "{body}");
     let schema = r#""outputConfig":{"textFormat":{"type":"json_schema","structure":{"jsonSchema":{"name":"n","schema":"{\"z\":1,\"a\":2}"}}}}"#;
     assert!(body.contains(schema), "{body}");
@@ -151,10 +151,10 @@ fn who_speaks_twice_goes_on_in_one_message() {
 #[test]
 fn escapes_are_read_and_written() {
     let completion = br#"{"model":"m","messages":[{"role":"us\u0065r","content":"\u00e9\n\"x\""}]}"#;
-    let body: Value = serde_json::from_slice(&request::body(completion).unwrap()).unwrap();
+    let body: Value = serde_json::from_slice(&request::body(completion, None).unwrap()).unwrap();
     assert_eq!(body["messages"][0]["content"][0]["text"], "é\n\"x\"");
     let image = br#"{"model":"m","messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"data:image\/jpeg;base64,\/9j\/"}}]}]}"#;
-    let body: Value = serde_json::from_slice(&request::body(image).unwrap()).unwrap();
+    let body: Value = serde_json::from_slice(&request::body(image, None).unwrap()).unwrap();
     assert_eq!(body["messages"][0]["content"][0]["image"], json!({"format": "jpeg", "source": {"bytes": "/9j/"}}));
 }
 
