@@ -5,9 +5,9 @@ use std::path::Path;
 /// In bytes, as they ship. A component loads in proportion to its size; a growth has to be seen and wanted.
 const LIMITS: [(&str, u64); 5] = [
     ("spin-ops", 460_000),
-    ("spin-auth", 1_220_000),
-    ("spin-llm-proxy", 1_215_000),
-    ("spin-rate-limit", 1_075_000),
+    ("spin-auth", 1_255_000),
+    ("spin-llm-proxy", 1_550_000),
+    ("spin-rate-limit", 1_085_000),
     ("spin-signature", 330_000),
 ];
 
