@@ -13,4 +13,4 @@ mod rig;
 pub use client::{Answer, Client};
 pub use gate::Gate;
 pub use raw::{EventStream, Events};
-pub use rig::{OtherEdge, PASSWORD, Plain, Rig, marker, wait_until};
+pub use rig::{PASSWORD, Plain, Rig, marker, wait_until};

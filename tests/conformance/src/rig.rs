@@ -1,6 +1,4 @@
-use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
 use local_stack::{Description, Edge, Host, Launcher};
@@ -41,23 +39,6 @@ pub fn wait_until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// An edge of one check.
-pub struct OtherEdge {
-    edge: Edge,
-    _turn: RwLockReadGuard<'static, ()>,
-}
-
-/// Whoever counts what is asked of the issuer writes; whoever may ask it besides reads.
-static ISSUER: RwLock<()> = RwLock::new(());
-
-impl Deref for OtherEdge {
-    type Target = Edge;
-
-    fn deref(&self) -> &Edge {
-        &self.edge
-    }
-}
-
 impl Rig {
     /// The demo user's client.
     pub fn user(&self) -> Client {
@@ -75,15 +56,8 @@ impl Rig {
     }
 
     /// Another edge on the same host, with some variables changed; an empty value unsets one.
-    pub fn edge_with(&self, overrides: &[(String, String)]) -> OtherEdge {
-        let turn = ISSUER.read().unwrap_or_else(PoisonError::into_inner);
-        let edge = self.launcher.start(self.kind, 0, overrides).unwrap_or_else(|error| panic!("{error}"));
-        OtherEdge { edge, _turn: turn }
-    }
-
-    /// While this is held no other edge is started, whose fetch of the issuer's keys would be counted among ours.
-    pub fn alone_at_the_issuer() -> RwLockWriteGuard<'static, ()> {
-        ISSUER.write().unwrap_or_else(PoisonError::into_inner)
+    pub fn edge_with(&self, overrides: &[(String, String)]) -> Edge {
+        self.launcher.start(self.kind, 0, overrides).unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// Signs a new user up through the edge; returns the e-mail address and the session.

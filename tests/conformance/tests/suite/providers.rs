@@ -1,6 +1,7 @@
 //! Providers whose protocol is not OpenAI's, or not quite, played by the simulator.
 
-use conformance::{Answer, Client, EventStream, Events, OtherEdge, Rig, marker, wait_until};
+use conformance::{Answer, Client, EventStream, Events, Rig, marker, wait_until};
+use local_stack::Edge;
 use serde_json::{Value, json};
 
 super::list![
@@ -41,7 +42,7 @@ const ANTHROPIC: Dialect = Dialect {
 /// An edge with these providers, and its user.
 struct Scene<'a> {
     rig: &'a Rig,
-    edge: OtherEdge,
+    edge: Edge,
     user: Client,
 }
 
