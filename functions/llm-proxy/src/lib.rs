@@ -165,11 +165,12 @@ impl LlmProxy {
         self.route(request, Caller { payer, rules, user_token }, context).await
     }
 
-    /// Settles calls and writes audit events that a ledger or database which was away has left behind. For the
-    /// scheduled trigger.
+    /// Settles calls and writes audit events that a ledger or database which was away has left behind, and ends logs of
+    /// prompts whose time is over. For the scheduled trigger.
     pub async fn flush(&self, context: &Context) {
         self.settlements.write(context).await;
         self.audit.write(context).await;
+        prompt_log::expire(&self.supabase, context).await;
     }
 
     async fn route(&self, request: Request, caller: Caller, context: &Context) -> Result<Response, Problem> {

@@ -7,8 +7,8 @@ mod transcript;
 use bytes::Bytes;
 use futures_channel::oneshot;
 use platform::Context;
-use serde_json::json;
-use supabase::{Identity, RECORD_PROMPT_LOG, Supabase};
+use serde_json::{Value, json};
+use supabase::{EXPIRE_PROMPT_LOGS, Identity, RECORD_PROMPT_LOG, Supabase};
 
 use crate::answers;
 use crate::endpoint::Endpoint;
@@ -75,6 +75,14 @@ impl PromptLog {
     /// The call has ended.
     pub(crate) fn end(self, event: UsageEvent) {
         let _ = self.ended.send(Ended { event, answer: self.answer, is_cut: self.is_cut });
+    }
+}
+
+/// Ends the logs that have been kept for as long as their organizations want, some of them at each call.
+pub(crate) async fn expire(supabase: &Supabase, context: &Context) {
+    let ended: Result<Value, _> = supabase.rpc(context, EXPIRE_PROMPT_LOGS, &json!({}), Identity::Service).await;
+    if let Err(error) = ended {
+        tracing::warn!(%error, "prompt logs whose time is over could not be ended");
     }
 }
 

@@ -214,6 +214,7 @@ impl Database {
                 self.logged.push(arguments["payload"].clone());
                 json!({"recorded": 1})
             }
+            "expire_prompt_logs" => json!({"deleted": 0, "more": false}),
             "export_usage" => self.export(&arguments["payload"]),
             "touch_keys" => json!({"touched": 1}),
             "authz_changes" => json!({"as_of": "2026-01-01T00:00:00Z", "changes": {}}),

@@ -153,3 +153,10 @@ fn what_is_said_at_other_endpoints_is_kept_too() {
     let expected = json!([{"role": "user", "text": "a"}, {"role": "user", "text": "[key]"}]);
     assert_eq!((prompt, answer), (expected, json!("")));
 }
+
+#[test]
+fn the_schedule_ends_what_is_too_old() {
+    let scene = Scene::new();
+    scene.run(scene.proxy.flush(&scene.host.context()));
+    assert_eq!(scene.calls_to("expire_prompt_logs"), 1);
+}
