@@ -38,9 +38,20 @@ pub(crate) async fn find(
 
 /// 404 for an alias that is not in the list.
 pub(crate) fn not_found(alias: &str) -> Problem {
-    let shown: String = alias.chars().take(100).collect();
-    let detail = format!("There is no model `{shown}`; `GET /v1/models` lists all.");
+    refused(format!("There is no model `{}`; `GET /v1/models` lists all.", shown(alias)))
+}
+
+/// 404 for an alias that would be in the list if its price were known.
+pub(crate) fn unpriced(alias: &str) -> Problem {
+    refused(format!("The price of `{}` is not known, and without one it is not called here.", shown(alias)))
+}
+
+fn refused(detail: String) -> Problem {
     Problem::new(kinds::MODEL_NOT_FOUND).at("/model", detail)
+}
+
+fn shown(alias: &str) -> String {
+    alias.chars().take(100).collect()
 }
 
 fn is_callable(proxy: &LlmProxy, model: &Model) -> bool {

@@ -51,9 +51,7 @@ fn at<'a>(config: &'a Config, routes: impl Iterator<Item = &'a Route>, endpoint:
 fn not_here(config: &Config, catalog: &Models, request: &ModelRequest, elsewhere: &[Endpoint]) -> Problem {
     if elsewhere.is_empty() {
         return if is_unpriced(config, catalog, &request.model) {
-            let shown: String = request.model.chars().take(100).collect();
-            let detail = format!("The price of `{shown}` is not known, and without one it is not called here.");
-            Problem::new(kinds::MODEL_NOT_FOUND).at("/model", detail)
+            models::unpriced(&request.model)
         } else {
             models::not_found(&request.model)
         };
