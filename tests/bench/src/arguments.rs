@@ -76,7 +76,7 @@ pub struct Arguments {
     pub json: Option<String>,
 }
 
-const ROWS: [&str; 7] = ["trivial", "json", "sse", "paced", "identity", "memory", "ledger"];
+const ROWS: [&str; 8] = ["trivial", "json", "sse", "paced", "identity", "memory", "ledger", "hop"];
 
 impl Arguments {
     /// Reads the command line; nothing when help was asked for.
@@ -179,6 +179,12 @@ fn rows(list: &str) -> Result<Vec<String>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_help_names_the_rows_there_are() {
+        let list = HELP.lines().find_map(|line| line.trim().strip_prefix("--only LIST")).unwrap();
+        assert_eq!(list.trim().strip_prefix("of ").unwrap(), ROWS.join(","));
+    }
 
     fn parse(line: &str) -> Result<Option<Arguments>, String> {
         Arguments::parse(line.split(' ').map(str::to_owned))
