@@ -78,18 +78,19 @@ pub(crate) async fn in_time(
     if !availability.may_ask(context) {
         return Err("it has not answered lately".to_owned());
     }
-    let decisions = match timeout(&*context.clock, config.deadline, asking).await {
+    let answer = timeout(&*context.clock, config.deadline, asking).await;
+    match &answer {
+        // An account that is full is one caller's matter: the others are still answered.
+        Ok(Ok(_)) => availability.succeeded(),
+        _ => availability.failed(context),
+    }
+    match answer {
         Ok(Ok(outcomes)) => decisions(outcomes)
             .filter(|decisions| decisions.len() == count)
             .ok_or_else(|| "the account is full".to_owned()),
         Ok(Err(error)) => Err(error.to_string()),
         Err(_) => Err("it did not answer in time".to_owned()),
-    };
-    match &decisions {
-        Ok(_) => availability.succeeded(),
-        Err(_) => availability.failed(context),
     }
-    decisions
 }
 
 /// None if one of them was not decided.
@@ -162,6 +163,19 @@ mod tests {
         let set = Operation::SetRules { subject, rules: vec![none] };
         scene.host.block_on(scene.host.context().ledger.apply(&scene.member.account(), &[set])).unwrap();
         assert_eq!(scene.take(OnAbsence::Closed).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn an_account_that_is_full_keeps_nobody_else_waiting() {
+        let scene = Scene::new();
+        let full = Vec::from([Outcome::Full]);
+        for _ in 0..10 {
+            let Scene { host, config, availability, .. } = &scene;
+            let asking = std::future::ready(Ok(full.clone()));
+            let refused = host.block_on(in_time(config, availability, &host.context(), 1, asking)).unwrap_err();
+            assert_eq!(refused, "the account is full");
+        }
+        assert_eq!(scene.take(OnAbsence::Closed).unwrap()[0].remaining, 2);
     }
 
     #[test]
