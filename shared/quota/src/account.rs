@@ -71,8 +71,11 @@ enum Stage {
 
 /// How many calls, and how many counters, an account may hold.
 const CAPACITY: usize = 50_000;
-/// How long the end of a call is remembered: longer than anybody repeats it.
-const REMEMBERED: u64 = 600_000_000_000;
+/// How long the end of a call is remembered: longer than anybody repeats it within one attempt to tell it. With
+/// [`CAPACITY`] it bounds the calls of an account to 833 a second. A row whose call is forgotten is written once by its id.
+const REMEMBERED: u64 = 60_000_000_000;
+/// How long a correction is remembered, which a person may repeat.
+const CORRECTION_REMEMBERED: u64 = 600_000_000_000;
 /// How long a call that has expired may still report.
 const LATE: u64 = 3_600_000_000_000;
 
@@ -211,7 +214,7 @@ impl Account {
         if !self.counters.adjust(now, subject, rule, by) {
             return Outcome::Unknown;
         }
-        let due = now.saturating_add(REMEMBERED);
+        let due = now.saturating_add(CORRECTION_REMEMBERED);
         self.remember(id, Call { shares: Vec::new(), stage: Stage::Closed, due, record: None });
         done()
     }

@@ -210,6 +210,17 @@ fn an_account_is_bounded() {
 }
 
 #[test]
+fn hundreds_of_calls_a_second_find_room_for_as_long_as_they_go_on() {
+    const APART: u64 = SECOND / 800;
+    let mut account = Account::default();
+    for number in 0..150_000 {
+        let (id, now) = (format!("call-{number}"), NOON + number * APART);
+        assert!(allowed(&mut account, now, &reserve(&id, &[dollars(u64::MAX)], money(0))), "call {number}");
+        account.apply(now, &settle(&id, money(0)));
+    }
+}
+
+#[test]
 fn a_million_random_subjects_stay_bounded() {
     let mut account = Account::default();
     for number in 0..1_000_000u64 {

@@ -6,7 +6,8 @@
 -- Answer, as JSON: when it was decided, an outcome per operation, how many rows wait
 local ACCOUNT, DUE, ACCOUNTS, ROWS = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local CAPACITY, FIRST_SWEEP, DAY = 50000, 256, 86400
-local REMEMBERED, LATE = number('600000000000'), number('3600000000000')
+local REMEMBERED, CORRECTION_REMEMBERED = number('60000000000'), number('600000000000')
+local LATE = number('3600000000000')
 local now = clock(ARGV[3])
 
 local found = redis.call('HMGET', ACCOUNT, 'seen', 'next', 'sweep_at', 'calls', 'counters', 'rules')

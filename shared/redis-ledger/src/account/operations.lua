@@ -74,7 +74,7 @@ function operate.adjust(id, name, is_less, amount)
     counter.spent = change(counter.spent, amount)
   end
   write('counter', name, counter)
-  remember(id, { stage = 'closed', due = sum(now, REMEMBERED), shares = {}, record = false })
+  remember(id, { stage = 'closed', due = sum(now, CORRECTION_REMEMBERED), shares = {}, record = false })
   return DONE
 end
 
