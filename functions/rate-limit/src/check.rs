@@ -58,7 +58,7 @@ pub async fn check(function: &RateLimit, head: &Parts, body: Body, context: &Con
     let wish: Wish = read(head, body, context).await?;
     wish.check()?;
     let Wish { account, subject, limits, amounts: Quantities { requests, tokens, nano_usd } } = wish;
-    let subject = Subject { name: subject, rules: limits.into_iter().map(Named::rule).collect() };
+    let subject = Subject { name: subject.into(), rules: limits.into_iter().map(Named::rule).collect() };
     let take = Operation::Take { subjects: vec![subject], amounts: Amounts { requests, tokens, nano_usd } };
     let decisions = limits::ask(&function.limits, &function.availability, context, &account, &[take]).await?;
     let decision = decisions.into_iter().next().ok_or(kinds::INTERNAL)?;
@@ -126,7 +126,7 @@ impl Named {
     }
 
     fn rule(self) -> Rule {
-        Rule { name: self.name, unit: self.unit, per: self.window.into(), limit: self.limit }
+        Rule { name: self.name.into(), unit: self.unit, per: self.window.into(), limit: self.limit }
     }
 }
 

@@ -36,7 +36,7 @@ pub async fn keep(
     rules: Vec<Rule>,
     context: &Context,
 ) -> Result<InForce, Problem> {
-    let set = Operation::SetRules { subject: subject.name.clone(), rules };
+    let set = Operation::SetRules { subject: subject.name.as_ref().into(), rules };
     let limits = function.limits.patient(TO_KEEP);
     apply(function, &limits, account, vec![subject], Some(set), context).await
 }

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use limits::Level;
 use problem::{Problem, kinds};
 use quota::account::{Per, Rule, Unit};
@@ -67,7 +69,7 @@ pub fn check(limits: &[Limit]) -> Result<(), Problem> {
         let detail = format!("must have at most {MOST_LIMITS}");
         return Err(Problem::new(kinds::INVALID_REQUEST).at("/limits", detail));
     }
-    let mut names: Vec<String> = Vec::new();
+    let mut names: Vec<Arc<str>> = Vec::new();
     let mut faults = Vec::new();
     for (index, limit) in limits.iter().enumerate() {
         let name = limit.rule(Level::Org).name;

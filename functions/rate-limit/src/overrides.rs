@@ -123,7 +123,7 @@ impl<'a> Desk<'a> {
 
     /// The subject as the ledger counts it, with the defaults that its requests come with.
     fn counted(&self) -> account::Subject {
-        let name = self.subject.name_in(self.store.org);
+        let name = self.subject.name_in(self.store.org).into();
         let user = if let Subject::User(user) = self.subject { user } else { Uuid::nil() };
         let member = Member { user, org: Some(self.store.org), key: None, tier: self.tier };
         let mut subjects = member.subjects(&self.function.limits).into_iter();

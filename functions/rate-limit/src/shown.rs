@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use quota::account::{Standing, Unit};
 use serde::Serialize;
 
@@ -9,7 +11,7 @@ use crate::limit::Window;
 pub struct Shown {
     /// Whose it is: `key`, `user`, `org`.
     subject: String,
-    name: String,
+    name: Arc<str>,
     unit: Unit,
     window: Window,
     limit: u64,

@@ -39,11 +39,11 @@ impl Member {
     pub fn subjects(&self, config: &Config) -> Vec<Subject> {
         let mut subjects = Vec::with_capacity(3);
         if let Some(key) = self.key {
-            subjects.push(Subject { name: format!("key:{key}"), rules: Vec::new() });
+            subjects.push(Subject { name: format!("key:{key}").into(), rules: Vec::new() });
         }
-        subjects.push(Subject { name: format!("user:{}", self.user), rules: vec![config.user(self.tier)] });
+        subjects.push(Subject { name: format!("user:{}", self.user).into(), rules: vec![config.user(self.tier)] });
         if let Some(org) = self.org {
-            subjects.push(Subject { name: format!("org:{org}"), rules: vec![config.org(self.tier)] });
+            subjects.push(Subject { name: format!("org:{org}").into(), rules: vec![config.org(self.tier)] });
         }
         subjects
     }

@@ -30,5 +30,5 @@ pub fn rule(level: Level, unit: Unit, per: Per, limit: u64) -> Rule {
         Per::Day => "-day",
         Per::Month => "-month",
     };
-    Rule { name: format!("{level}{unit_name}{per_name}"), unit, per, limit }
+    Rule { name: format!("{level}{unit_name}{per_name}").into(), unit, per, limit }
 }

@@ -23,7 +23,7 @@ pub async fn take(
     rule: Rule,
     on_absence: OnAbsence,
 ) -> Result<Vec<Standing>, Problem> {
-    let subject = Subject { name: format!("user:{}:{}", member.user, rule.name), rules: vec![rule] };
+    let subject = Subject { name: format!("user:{}:{}", member.user, rule.name).into(), rules: vec![rule] };
     let take = Operation::Take { subjects: vec![subject], amounts: Amounts::ONE_REQUEST };
     match decide(config, availability, context, &member.account(), &[take]).await {
         Ok(decisions) => match decisions.into_iter().next() {

@@ -51,7 +51,7 @@ impl Random {
             17 => Operation::Expire,
             18 => {
                 let (subject, by) = (self.subject(), self.below(40).cast_signed() - 20);
-                Operation::Adjust { id, subject, rule: self.rule().name, by }
+                Operation::Adjust { id, subject, rule: self.rule().name.as_ref().into(), by }
             }
             _ => {
                 let (subject, count) = (self.subject(), self.below(4));
@@ -69,7 +69,7 @@ impl Random {
 
     fn subjects(&mut self) -> Vec<Subject> {
         (0..=self.below(2))
-            .map(|_| Subject { name: self.subject(), rules: (0..=self.below(2)).map(|_| self.rule()).collect() })
+            .map(|_| Subject { name: self.subject().into(), rules: (0..=self.below(2)).map(|_| self.rule()).collect() })
             .collect()
     }
 
@@ -92,7 +92,7 @@ impl Random {
             4 => ("usd-month", Unit::NanoUsd, Per::Month),
             _ => ("concurrent", Unit::Requests, Per::Moment),
         };
-        Rule { name: name.to_owned(), unit, per, limit }
+        Rule { name: name.into(), unit, per, limit }
     }
 
     fn amounts(&mut self) -> Amounts {

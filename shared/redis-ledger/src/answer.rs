@@ -1,5 +1,7 @@
 //! What the scripts answer, and what follows from it.
 
+use std::sync::Arc;
+
 use platform::StoreError;
 use quota::Take;
 use quota::account::{Counter, Decision, Outcome, Rule, Standing};
@@ -38,7 +40,7 @@ struct Told {
 
 /// The subject, the rule in force as JSON, how much of it, and what has been counted by it.
 #[derive(Debug, Deserialize)]
-struct Wish(String, String, String, String);
+struct Wish(Arc<str>, String, String, String);
 
 impl Applied {
     /// One per operation.

@@ -22,6 +22,8 @@ pub struct Cost {
 const CALLS: u64 = 20_000;
 /// Between two calls: so that as many of them are remembered as at 100 a second.
 const APART: u64 = 10_000_000;
+/// Calls under way at a time.
+const OPEN: usize = 100;
 const DECIDE_LIMIT: f64 = 1000.0;
 
 /// Measures in turns, within this process. The journal is in a folder of its own within `folder`.
@@ -53,14 +55,17 @@ pub async fn measure(folder: &Path, rounds: usize) -> Result<Vec<Cost>, String> 
     Ok(names.into_iter().zip(turns).map(|((what, limit), turns)| Cost { what, ns: median(turns), limit }).collect())
 }
 
-/// Accounts alone.
+/// Accounts alone. Of the calls some are open at a time.
 fn decided(take: &Operation, calls: &[(Operation, Operation)]) -> [f64; 5] {
     let takes = vec![take; calls.len()];
-    let (reserves, settles): (Vec<_>, Vec<_>) = calls.iter().map(|(reserve, settle)| (reserve, settle)).unzip();
     let both: Vec<_> = calls.iter().flat_map(|(reserve, settle)| [reserve, settle]).collect();
-    let take = Bench::new().decide(&takes);
-    let mut account = Bench::new();
-    let [reserve, settle] = [account.decide(&reserves), account.decide(&settles)];
+    let (mut account, mut reserving, mut settling) = (Bench::new(), 0, 0);
+    for open in calls.chunks(OPEN) {
+        reserving += account.decide(open.iter().map(|(reserve, _)| reserve));
+        settling += account.decide(open.iter().map(|(_, settle)| settle));
+    }
+    let take = Bench::new().decide(takes.iter().copied());
+    let [take, reserve, settle] = [take, reserving, settling].map(per_call);
     [take, reserve, settle, Bench::new().decide_and_tell(&takes), Bench::new().decide_and_tell(&both)]
 }
 
@@ -74,13 +79,14 @@ impl Bench {
         Self { account: Account::default(), now: now() }
     }
 
-    /// What has changed is asked for in between, so that no more of it gathers than does elsewhere.
-    fn decide(&mut self, operations: &[&Operation]) -> f64 {
-        let mut total = 0.0;
+    /// Nanoseconds for all. What has changed is asked for in between, so that no more of it gathers than does elsewhere.
+    fn decide<'a>(&mut self, operations: impl Iterator<Item = &'a Operation>) -> i64 {
+        let operations: Vec<_> = operations.collect();
+        let mut total = 0;
         for some in operations.chunks(50) {
             let start = cpu();
             self.apply(some);
-            total += per_call(start, cpu());
+            total += cpu() - start;
             self.account.changes();
         }
         total
@@ -92,7 +98,7 @@ impl Bench {
             self.apply(&[operation]);
             black_box(self.account.changes());
         }
-        per_call(start, cpu())
+        per_call(cpu() - start)
     }
 
     fn apply(&mut self, operations: &[&Operation]) {
@@ -130,7 +136,7 @@ async fn applied(
         apply(reserve).await?;
         apply(settle).await?;
     }
-    Ok((per_call(start, between), per_call(between, cpu())))
+    Ok((per_call(between - start), per_call(cpu() - between)))
 }
 
 fn take() -> Operation {
@@ -168,8 +174,8 @@ fn rule(name: &str, unit: Unit, per: Per) -> Rule {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "small numbers")]
-fn per_call(start: i64, end: i64) -> f64 {
-    (end - start) as f64 / CALLS as f64
+fn per_call(total: i64) -> f64 {
+    total as f64 / CALLS as f64
 }
 
 /// Nanoseconds that this thread has run.

@@ -144,7 +144,7 @@ impl Work {
             org_rules.push(budget);
         }
         let subjects =
-            vec![Subject { name: user, rules: user_rules }, Subject { name: "org".into(), rules: org_rules }];
+            vec![Subject { name: user.into(), rules: user_rules }, Subject { name: "org".into(), rules: org_rules }];
         match self {
             Self::Take => vec![Operation::Take { subjects, amounts: Amounts::ONE_REQUEST }],
             Self::ReserveAndSettle => {

@@ -62,7 +62,8 @@ fn all_limits_of_a_subject_are_replaced_and_every_kind_is_understood() {
     ]);
     let set = scene.put(&user(ADMIN), &path, &all);
     assert_eq!(set.status, 200, "{}", set.body);
-    let names: Vec<_> = kept(&scene, &key).into_iter().map(|rule| rule.name).collect();
+    let rules = kept(&scene, &key);
+    let names: Vec<_> = rules.iter().map(|rule| &*rule.name).collect();
     assert_eq!(names, ["key", "key-tokens", "key-tokens-day", "key-nano-usd-month", "key-concurrent"]);
     let windows: Vec<_> = set.body["limits"].as_array().unwrap().iter().map(|limit| &limit["window"]).collect();
     assert_eq!(windows, all.as_array().unwrap().iter().map(|limit| &limit["window"]).collect::<Vec<_>>());

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -199,7 +201,7 @@ impl Counter {
     }
 
     /// Where `rule`, by which it was counted, stands for whoever wishes `quantity` at `now`.
-    pub fn standing(&self, subject: &str, rule: &Rule, quantity: u64, now: u64) -> Standing {
+    pub fn standing(&self, subject: &Arc<str>, rule: &Rule, quantity: u64, now: u64) -> Standing {
         let (remaining, reset_after, retry_after) = match self {
             Self::Rate { arrival, spacing } => {
                 let (burst, reset_after) = (rule.burst(), arrival.saturating_sub(now));
@@ -218,7 +220,7 @@ impl Counter {
             }
         };
         Standing {
-            subject: subject.to_owned(),
+            subject: Arc::clone(subject),
             remaining,
             reset_after,
             retry_after: (quantity <= rule.limit).then_some(retry_after),

@@ -1,4 +1,5 @@
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::counter::{Counter, Hold};
 use super::{Amounts, CAPACITY, Decision, Per, Rule, Share, Standing, Subject};
@@ -17,7 +18,7 @@ pub(super) struct Counters {
 
 /// One rule of one subject, how much is wished of it, and what it has counted.
 pub(super) struct Wish<'a> {
-    subject: &'a str,
+    subject: &'a Arc<str>,
     pub(super) rule: &'a Rule,
     name: String,
     quantity: u64,
@@ -37,7 +38,7 @@ impl Counters {
     ) -> Vec<Wish<'a>> {
         let mut wishes: Vec<Wish<'a>> = Vec::with_capacity(subjects.iter().map(|subject| subject.rules.len()).sum());
         for subject in subjects {
-            let kept = kept.get(&subject.name).map_or(&[][..], Vec::as_slice);
+            let kept = kept.get(&*subject.name).map_or(&[][..], Vec::as_slice);
             let given = subject.rules.iter().filter(|rule| kept.iter().all(|kept| kept.name != rule.name));
             for rule in kept.iter().chain(given) {
                 let name = counter_name(&subject.name, &rule.name);
@@ -92,14 +93,10 @@ impl Counters {
     /// Charges a share as `used`. `expired` if it was charged as reserved before.
     pub(super) fn settle(&mut self, share: &Share, used: u64, expired: bool, now: u64) {
         let Share { counter: name, reserved, hold, .. } = share;
-        if !self.by_name.contains_key(name) {
-            self.by_name.insert(name.clone(), Counter::of(hold, now));
-        }
-        if let Some(counter) = self.by_name.get_mut(name) {
-            counter.settle(hold, *reserved, used, expired, now);
-            let counter = *counter;
-            self.change(name, counter);
-        }
+        let mut counter = self.by_name.get(name).copied().unwrap_or_else(|| Counter::of(hold, now));
+        counter.settle(hold, *reserved, used, expired, now);
+        self.put(name, counter);
+        self.change(name, counter);
     }
 
     /// Adds to what was spent. Whether there is such a counter in use.

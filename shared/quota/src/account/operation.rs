@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Amounts, Rule};
@@ -73,7 +75,7 @@ pub struct Reserve {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Subject {
     /// `user:…`, `org:…`, `key:…`
-    pub name: String,
+    pub name: Arc<str>,
     /// The rules that hold unless the account keeps others of the same name for this subject.
     pub rules: Vec<Rule>,
 }
@@ -103,7 +105,7 @@ pub struct Decision {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Standing {
     /// Whose.
-    pub subject: String,
+    pub subject: Arc<str>,
     /// The rule in force.
     pub rule: Rule,
     /// What could be taken now.

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 const SECOND: u64 = 1_000_000_000;
@@ -7,7 +9,7 @@ const SECOND: u64 = 1_000_000_000;
 pub struct Rule {
     /// Shown to callers in the `RateLimit` fields. Of the rules of one subject no two have the same; a rule that the
     /// account keeps for the subject takes the place of the one of the same name that comes with a request.
-    pub name: String,
+    pub name: Arc<str>,
     /// What is counted.
     pub unit: Unit,
     /// How long what was counted stays.
