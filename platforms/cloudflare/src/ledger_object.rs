@@ -24,6 +24,8 @@ use storage::{HostStorage, Storage};
 /// How long a rate may stay in memory alone. An object that is moved or restarted in that time forgets it, and grants
 /// that much again.
 const FLUSH_AFTER: u64 = 5 * SECOND;
+/// How long after it is due a call is seen to without being asked: whatever is due meanwhile goes with it.
+const GATHER_DUE: u64 = SECOND;
 /// How often an object that nobody uses looks whether it is idle and can be deleted.
 const REVIEW_AFTER: u64 = 3600 * SECOND;
 /// When to try again what the storage has refused.
@@ -217,8 +219,9 @@ impl LedgerObject {
 
     /// When the alarm is needed next.
     fn due(&self) -> Option<u64> {
-        let account = self.account.borrow().as_ref().and_then(Account::next_due);
-        [self.flush_at.get(), self.outbox.due(), account].into_iter().flatten().min()
+        let call = self.account.borrow().as_ref().and_then(Account::next_due);
+        let call = call.map(|due| due.saturating_add(GATHER_DUE));
+        [self.flush_at.get(), self.outbox.due(), call].into_iter().flatten().min()
     }
 
     fn set_alarm(&self) -> Result<(), JsValue> {

@@ -135,7 +135,7 @@ impl Account {
             self.changed.ended(id, record.as_deref());
         } else {
             self.calls.remove(id);
-            self.changed.call(id);
+            self.changed.forgotten(Arc::clone(id));
         }
     }
 

@@ -245,6 +245,34 @@ fn keep(kept: &mut BTreeMap<String, String>, account: &mut Account) {
     }
 }
 
+/// Whether `kept` is the account at `now`.
+fn is_kept(kept: &BTreeMap<String, String>, account: &Account, now: u64) -> bool {
+    let (mut read, unread) = Account::load(records(kept));
+    read.apply(now, &Operation::Expire);
+    unread.is_empty() && read.view(now) == account.view(now)
+}
+
+#[test]
+fn a_call_that_is_forgotten_may_be_so_later_and_under_its_name_another_begins() {
+    let (mut account, mut kept) = (Account::default(), BTreeMap::new());
+    let call = |account: &mut Account, now: u64| {
+        assert!(allowed(account, now, &reserve("a", &[dollars(10)], money(1))));
+        account.apply(now, &settle("a", money(1)));
+    };
+    call(&mut account, NOON);
+    keep(&mut kept, &mut account);
+    let later = NOON + 61 * SECOND;
+    account.apply(later, &Operation::Expire);
+    assert_eq!(account.changes().binding, BTreeMap::new(), "nothing that must be kept before an answer");
+    assert!(is_kept(&kept, &account, later), "who reads it again finds that it is over");
+    call(&mut account, later);
+    keep(&mut kept, &mut account);
+    assert!(is_kept(&kept, &account, later) && kept.contains_key("call a"));
+    account.apply(later + 61 * SECOND, &Operation::Expire);
+    keep(&mut kept, &mut account);
+    assert!(!kept.contains_key("call a"));
+}
+
 fn records(kept: &BTreeMap<String, String>) -> Vec<Record> {
     kept.iter().map(|(name, text)| Record { name: name.clone(), text: text.clone() }).collect()
 }

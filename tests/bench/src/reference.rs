@@ -18,7 +18,7 @@ export class Counter extends DurableObject {
     return JSON.stringify({ count: this.count, length: text.length });
   }
   written(text) {
-    this.ctx.storage.put({ [`count ${this.count % 1000}`]: text });
+    this.ctx.storage.put({ [`count ${this.count % 1000}`]: this.count + text });
     return this.counter(text);
   }
 }

@@ -78,7 +78,12 @@ impl Books {
         let outcomes = operations.iter().map(|operation| kept.account.apply(now, operation)).collect();
         note_due(&mut self.dues, &name, kept);
         let changes = kept.account.changes();
-        let fleeting = if self.journal.is_some() { kept.account.fleeting_changes() } else { Texts::new() };
+        let fleeting = if self.journal.is_some() {
+            kept.account.fleeting_changes()
+        } else {
+            kept.account.drop_fleeting_changes();
+            Texts::new()
+        };
         self.keep(&name, changes, fleeting).map_err(|error| unwritable(&error))?;
         Ok(outcomes)
     }

@@ -97,6 +97,7 @@ impl Ledger for MemoryLedger {
         let account = accounts.entry(account.to_owned()).or_default();
         let outcomes = operations.iter().map(|operation| account.apply(self.now(), operation)).collect();
         self.ended.lock().unwrap().extend(account.changes().ended.into_values());
+        account.drop_fleeting_changes();
         Ok(outcomes)
     }
 }

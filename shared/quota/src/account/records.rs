@@ -30,6 +30,8 @@ pub struct Record {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Changed {
     calls: BTreeSet<Arc<str>>,
+    /// Calls whose time to be remembered is over.
+    forgotten: BTreeSet<Arc<str>>,
     subjects: BTreeSet<String>,
     ended: BTreeMap<String, String>,
 }
@@ -47,6 +49,11 @@ impl Changed {
         self.calls.insert(Arc::clone(id));
     }
 
+    pub(super) fn forgotten(&mut self, id: Arc<str>) {
+        self.calls.remove(&id);
+        self.forgotten.insert(id);
+    }
+
     pub(super) fn rules(&mut self, subject: &str) {
         self.subjects.insert(subject.to_owned());
     }
@@ -61,7 +68,9 @@ impl Changed {
 impl Account {
     /// What has changed since the last time.
     pub fn changes(&mut self) -> Changes {
-        let Changed { calls, subjects, ended } = std::mem::take(&mut self.changed);
+        let forgotten = std::mem::take(&mut self.changed.forgotten);
+        let Changed { calls, subjects, ended, .. } = std::mem::take(&mut self.changed);
+        self.changed.forgotten = forgotten;
         let mut changes = Changes { ended, ..Changes::default() };
         for name in std::mem::take(&mut self.counters.changed_budgets) {
             let counter = self.counters.by_name.get(&name);
@@ -77,17 +86,26 @@ impl Account {
         changes
     }
 
-    /// What else has changed since this was last asked, and may be kept a little later: rates. Who forgets them grants
-    /// that much again.
+    /// What else has changed since this was last asked, and may be kept a little later: rates, of which that much is granted
+    /// again when they are lost, and calls that are not remembered any more, which are found to be over once more.
     pub fn fleeting_changes(&mut self) -> BTreeMap<String, Option<String>> {
         let rates = std::mem::take(&mut self.counters.changed_rates);
         let rate = |name: String| (format!("{COUNTER}{name}"), self.counters.by_name.get(&name).and_then(text));
         let mut changes: BTreeMap<_, _> = rates.into_iter().map(rate).collect();
+        // One that has been begun again under the same name is told as it is.
+        let forgotten = std::mem::take(&mut self.changed.forgotten);
+        changes.extend(forgotten.iter().map(|id| (format!("{CALL}{id}"), self.calls.get(id).and_then(text))));
         changes.insert(SEEN.to_owned(), Some(self.seen.to_string()));
         if !std::mem::replace(&mut self.is_versioned, true) {
             changes.insert(VERSION.to_owned(), Some(PRESENT_VERSION.to_owned()));
         }
         changes
+    }
+
+    /// What [`Account::fleeting_changes`] would tell is kept nowhere.
+    pub fn drop_fleeting_changes(&mut self) {
+        self.counters.changed_rates.clear();
+        self.changed.forgotten.clear();
     }
 
     /// All that is to be kept of it, as [`Account::load`] reads it.
