@@ -33,7 +33,7 @@ What the rows are
   ledger   nanoseconds of an account's operations within this process, and through the native host's ledger, whose journal
            is in the folder for temporary files (TMPDIR). `--only ledger` needs no edge
   hop      is a table of its own, only on request: CPU of a hop to the ledger's Durable Object over 16 connections, less that
-           of the same route without it in the same round; the yardstick has a counter in JavaScript. The Worker must have
+           of the same route without it in the same round; --reference has a counter in JavaScript. The Worker must have
            the feature `probe`, as the example `serve` of local-workerd starts it with the arguments `0 probe`: give its URL
            as --edge and --direct, its process as --edge-pid, and --host workerd --token none
 

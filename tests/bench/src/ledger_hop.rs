@@ -26,12 +26,12 @@ pub struct Hops {
 }
 
 /// A counter in JavaScript, in memory alone.
-const COUNTER: &str = "counter";
+pub const COUNTER: &str = "counter";
 /// A counter in JavaScript, written at each request.
 const WRITTEN: &str = "counter, written";
 /// Two rates.
 pub const TAKE: &str = "take";
-/// A call that is reserved and settled, per operation.
+/// A call that is reserved and settled in turns: half a call, kept on disk before it is answered.
 pub const CALL: &str = "reserve, settle";
 
 const CONNECTIONS: usize = 16;
