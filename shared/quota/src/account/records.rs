@@ -82,7 +82,8 @@ impl Account {
     pub fn fleeting_changes(&mut self) -> BTreeMap<String, Option<String>> {
         let rates = std::mem::take(&mut self.counters.changed_rates);
         let rate = |name: String| (format!("{COUNTER}{name}"), self.counters.by_name.get(&name).and_then(text));
-        let mut changes: BTreeMap<_, _> = rates.into_iter().map(rate).collect();
+        let mut changes = BTreeMap::new();
+        changes.extend(rates.into_iter().map(rate));
         changes.insert(SEEN.to_owned(), Some(self.seen.to_string()));
         if !std::mem::replace(&mut self.is_versioned, true) {
             changes.insert(VERSION.to_owned(), Some(PRESENT_VERSION.to_owned()));
