@@ -128,6 +128,7 @@ mod tests {
         assert_eq!(names.len(), ROUTES.len());
         for route in ROUTES {
             assert_eq!(found(&route.method, &route.path.replace(['{', '}'], "")), Ok(route.path));
+            assert!(allowed(&[route]).contains(route.method.as_str()), "{route:?}");
         }
     }
 
