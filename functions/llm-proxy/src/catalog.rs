@@ -220,7 +220,8 @@ impl Fetching {
         let mut state = self.catalog.state();
         match listing {
             Ok(listing) => {
-                let aliases = listing.models.into_iter().map(|model| (model.alias.clone(), model)).collect();
+                let mut aliases = BTreeMap::new();
+                aliases.extend(listing.models.into_iter().map(|model| (model.alias.clone(), model)));
                 state.models = Some(Arc::new(Models { aliases, tiers: listing.tiers }));
                 state.settled_until = Some(now.saturating_add(FRESH));
             }

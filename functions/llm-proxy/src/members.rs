@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use problem::{Problem, kinds};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::ser::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
 /// The members of one object, in order, each named once.
@@ -25,6 +26,11 @@ impl<'a> Members<'a> {
             }
             None => Ok(members),
         }
+    }
+
+    /// The members of what a provider sent, if that is an object.
+    pub(crate) fn of(json: &'a str) -> Option<Self> {
+        serde_json::from_str(json).ok()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -67,6 +73,12 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
             }
         }
         deserializer.deserialize_map(Object).map(Self)
+    }
+}
+
+impl Serialize for Members<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
     }
 }
 

@@ -7,6 +7,7 @@ mod anthropic;
 mod azure;
 mod bedrock;
 mod messages;
+mod node;
 mod openai;
 mod together;
 

@@ -1,6 +1,6 @@
 //! Tells the ledger how calls ended, after their answers, in batches.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -120,7 +120,7 @@ impl Settlements {
     }
 
     /// Tells every account its part; returns the numbers of what has been taken.
-    async fn tell(&self, batch: &Batch, context: &Context) -> BTreeSet<u64> {
+    async fn tell(&self, batch: &Batch, context: &Context) -> HashSet<u64> {
         let mut accounts: BTreeMap<&str, Vec<(u64, &Operation)>> = BTreeMap::new();
         for (number, ending) in batch {
             accounts.entry(&ending.account).or_default().push((*number, &ending.operation));
@@ -167,7 +167,7 @@ impl Settlements {
         Some(Writing { settlements: self, number: state.writers })
     }
 
-    fn forget(&self, told: &BTreeSet<u64>) {
+    fn forget(&self, told: &HashSet<u64>) {
         self.state().queue.retain(|(number, _)| !told.contains(number));
     }
 

@@ -6,7 +6,7 @@
 //! invocation's entry (it waited for something they share) is polled in its own, which the host enters on request.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ struct Task {
 
 #[derive(Default)]
 struct Invocation {
-    tasks: BTreeMap<TaskId, Task>,
+    tasks: HashMap<TaskId, Task>,
     ready: VecDeque<TaskId>,
 }
 
@@ -41,7 +41,7 @@ struct TaskWaker {
 }
 
 thread_local! {
-    static INVOCATIONS: RefCell<BTreeMap<InvocationId, Invocation>> = const { RefCell::new(BTreeMap::new()) };
+    static INVOCATIONS: RefCell<HashMap<InvocationId, Invocation>> = RefCell::default();
     /// The invocation whose entry is running.
     static CURRENT: Cell<Option<InvocationId>> = const { Cell::new(None) };
     static LAST_NUMBER: Cell<u32> = const { Cell::new(0) };
@@ -147,7 +147,7 @@ fn next_ready(invocation: &mut Invocation) -> Option<(TaskId, Work, Arc<TaskWake
     }
 }
 
-fn with<T>(change: impl FnOnce(&mut BTreeMap<InvocationId, Invocation>) -> T) -> T {
+fn with<T>(change: impl FnOnce(&mut HashMap<InvocationId, Invocation>) -> T) -> T {
     INVOCATIONS.with_borrow_mut(change)
 }
 

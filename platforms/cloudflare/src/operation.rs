@@ -1,5 +1,5 @@
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
@@ -35,7 +35,7 @@ enum State {
 }
 
 thread_local! {
-    static OPERATIONS: RefCell<BTreeMap<u32, State>> = const { RefCell::new(BTreeMap::new()) };
+    static OPERATIONS: RefCell<HashMap<u32, State>> = RefCell::default();
 }
 
 impl Operation {
@@ -73,7 +73,7 @@ impl Drop for Operation {
     }
 }
 
-fn with<T>(change: impl FnOnce(&mut BTreeMap<u32, State>) -> T) -> T {
+fn with<T>(change: impl FnOnce(&mut HashMap<u32, State>) -> T) -> T {
     OPERATIONS.with_borrow_mut(change)
 }
 

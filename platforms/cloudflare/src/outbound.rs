@@ -2,7 +2,7 @@
 //! asks for it, at once and by itself.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -28,7 +28,7 @@ struct Pump {
 
 thread_local! {
     /// Streams whose receiver waits for a chunk.
-    static DEMANDED: RefCell<BTreeSet<TaskId>> = const { RefCell::new(BTreeSet::new()) };
+    static DEMANDED: RefCell<HashSet<TaskId>> = RefCell::default();
 }
 
 /// Offers `body` to the host. `None` outside of an invocation.
@@ -75,7 +75,7 @@ impl Drop for Pump {
     }
 }
 
-fn demanded<T>(change: impl FnOnce(&mut BTreeSet<TaskId>) -> T) -> T {
+fn demanded<T>(change: impl FnOnce(&mut HashSet<TaskId>) -> T) -> T {
     DEMANDED.with_borrow_mut(change)
 }
 

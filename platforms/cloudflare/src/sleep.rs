@@ -4,7 +4,7 @@
 //! that is over leaves the timer alone, and the next one uses it.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
@@ -30,7 +30,7 @@ struct Sleeps {
 }
 
 thread_local! {
-    static SLEEPS: RefCell<BTreeMap<InvocationId, Sleeps>> = const { RefCell::new(BTreeMap::new()) };
+    static SLEEPS: RefCell<HashMap<InvocationId, Sleeps>> = RefCell::default();
 }
 
 impl Sleep {
@@ -106,6 +106,6 @@ pub fn forget(invocation: InvocationId) {
     with(|sleeps| sleeps.remove(&invocation));
 }
 
-fn with<T>(change: impl FnOnce(&mut BTreeMap<InvocationId, Sleeps>) -> T) -> T {
+fn with<T>(change: impl FnOnce(&mut HashMap<InvocationId, Sleeps>) -> T) -> T {
     SLEEPS.with_borrow_mut(change)
 }

@@ -124,7 +124,8 @@ impl Account {
             call.due = call.due.saturating_sub(delta);
             self.changed.call(id);
         }
-        self.due = self.calls.iter().map(|(id, call)| (call.due, Arc::clone(id))).collect();
+        self.due.clear();
+        self.due.extend(self.calls.iter().map(|(id, call)| (call.due, Arc::clone(id))));
     }
 
     fn fall_due(&mut self, now: u64, id: &Arc<str>) {

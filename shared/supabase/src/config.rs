@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 use http::HeaderValue;
 use platform::{Configuration, ConfigurationError, Variables};
@@ -66,8 +66,8 @@ async fn read_key(configuration: &mut Configuration<'_>, one: &str, many: &str) 
 }
 
 fn default_key(keys: &str) -> Option<SecretString> {
-    let mut keys: BTreeMap<String, String> = serde_json::from_str(keys).ok()?;
-    let key = if keys.len() == 1 { keys.pop_first().map(|(_, key)| key) } else { keys.remove("default") };
+    let mut keys: HashMap<String, String> = serde_json::from_str(keys).ok()?;
+    let key = if keys.len() == 1 { keys.into_values().next() } else { keys.remove("default") };
     key.map(SecretString::from)
 }
 

@@ -41,10 +41,9 @@ impl Peppers {
     /// by commas, the current one first. A secret has at least 32 bytes, in hexadecimal or base64.
     pub fn parse(text: &str) -> Option<Self> {
         let peppers: Vec<_> = text.split(',').map(Pepper::parse).collect::<Option<_>>()?;
-        let mut versions: Vec<_> = peppers.iter().map(|pepper| pepper.version).collect();
-        versions.sort_unstable();
-        versions.dedup();
-        if versions.len() < peppers.len() || peppers.len() > MAX_PEPPERS {
+        let is_repeated =
+            |(index, pepper): (usize, &Pepper)| peppers.iter().take(index).any(|other| other.version == pepper.version);
+        if peppers.len() > MAX_PEPPERS || peppers.iter().enumerate().any(is_repeated) {
             return None;
         }
         let mut peppers = peppers.into_iter();

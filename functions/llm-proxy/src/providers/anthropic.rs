@@ -3,10 +3,10 @@
 mod answer;
 mod events;
 mod messages;
-mod object;
 mod request;
 mod tools;
 mod usage;
+mod writer;
 
 #[cfg(test)]
 mod tests;

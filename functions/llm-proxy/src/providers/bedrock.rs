@@ -8,7 +8,6 @@ mod crc32;
 mod event_stream;
 mod events;
 mod messages;
-mod node;
 mod refusal;
 mod request;
 mod sigv4;

@@ -91,7 +91,8 @@ impl Account {
     pub fn fleeting_changes(&mut self) -> BTreeMap<String, Option<String>> {
         let rates = std::mem::take(&mut self.counters.changed_rates);
         let rate = |name: String| (format!("{COUNTER}{name}"), self.counters.by_name.get(&name).and_then(text));
-        let mut changes: BTreeMap<_, _> = rates.into_iter().map(rate).collect();
+        let mut changes = BTreeMap::new();
+        changes.extend(rates.into_iter().map(rate));
         // One that has been begun again under the same name is told as it is.
         let forgotten = std::mem::take(&mut self.changed.forgotten);
         changes.extend(forgotten.iter().map(|id| (format!("{CALL}{id}"), self.calls.get(id).and_then(text))));

@@ -4,11 +4,11 @@ use std::path::Path;
 
 /// In bytes, as they ship. A component loads in proportion to its size; a growth has to be seen and wanted.
 const LIMITS: [(&str, u64); 5] = [
-    ("spin-ops", 460_000),
-    ("spin-auth", 1_255_000),
-    ("spin-llm-proxy", 1_550_000),
-    ("spin-rate-limit", 1_085_000),
-    ("spin-signature", 330_000),
+    ("spin-ops", 458_000),
+    ("spin-auth", 1_235_000),
+    ("spin-llm-proxy", 1_505_000),
+    ("spin-rate-limit", 1_074_000),
+    ("spin-signature", 320_000),
 ];
 
 #[test]

@@ -2,8 +2,8 @@
 
 use serde_json::value::RawValue;
 
-use super::object::{array, members};
 use super::usage::Usage;
+use super::writer::array;
 use super::{finish_reason, head, is_text, quoted};
 use crate::members::Members;
 use crate::observation;
@@ -11,12 +11,12 @@ use crate::providers::Identity;
 
 /// The completion. `None` if `body` is no message.
 pub(super) fn completion(body: &str, identity: &Identity) -> Option<String> {
-    let message = members(body)?;
+    let message = Members::of(body)?;
     let reason = finish_reason(&observation::text(message.get("stop_reason")?)?);
     let blocks: Vec<&RawValue> = serde_json::from_str(message.get("content")?.get()).ok()?;
     let (mut text, mut thinking, mut calls) = (String::new(), String::new(), Vec::new());
     for block in blocks {
-        let block = members(block.get())?;
+        let block = Members::of(block.get())?;
         append(&mut text, block.get("text"));
         append(&mut thinking, block.get("thinking"));
         if is_tool_use(&block) {

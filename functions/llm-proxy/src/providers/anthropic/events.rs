@@ -10,7 +10,6 @@ use platform::ByteStream;
 use serde_json::value::RawValue;
 
 use super::answer::{call, is_tool_use};
-use super::object::members;
 use super::usage::Usage;
 use super::{finish_reason, head, is_text, quoted};
 use crate::members::Members;
@@ -64,7 +63,7 @@ impl Translation {
             let event = block.get(start..end).unwrap_or_default();
             start = end;
             let Some(data) = sse::data(event).filter(|data| !data.is_empty()) else { continue };
-            let event = std::str::from_utf8(&data).ok().and_then(members);
+            let event = std::str::from_utf8(&data).ok().and_then(Members::of);
             translated.push_str(&event.and_then(|event| self.event(&event)).unwrap_or_else(|| MALFORMED.to_owned()));
         }
         if framer.pending() > LONGEST_EVENT {
@@ -75,7 +74,7 @@ impl Translation {
 
     /// What becomes of `event`; of many nothing does. `None` if it lacks what it must have.
     fn event(&mut self, event: &Members<'_>) -> Option<String> {
-        let part = |name| event.get(name).and_then(|raw| members(raw.get()));
+        let part = |name| event.get(name).and_then(|raw| Members::of(raw.get()));
         let index = || event.get("index").and_then(|raw| raw.get().parse().ok());
         Some(match event.get("type")?.get() {
             "\"message_start\"" => self.start(&part("message")?),

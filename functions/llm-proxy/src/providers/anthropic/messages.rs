@@ -4,10 +4,10 @@
 //! calls have to be. Empty texts are left out, because Anthropic takes none; `name` and earlier reasoning are lost.
 
 use problem::Problem;
-use serde_json::value::RawValue;
 
-use super::object::{Object, Writer, array};
-use super::{is_text, quoted};
+use super::quoted;
+use super::writer::{Writer, array};
+use crate::providers::node::{Node, Object};
 
 /// A conversation in Anthropic's terms.
 #[derive(Default)]
@@ -24,14 +24,14 @@ struct Turn {
 }
 
 impl Conversation {
-    /// Of the `messages` of `request`.
-    pub(super) fn of(request: &Object<'_>) -> Result<Self, Problem> {
+    /// Of the `messages` of a request.
+    pub(super) fn of(messages: &Node<'_>) -> Result<Self, Problem> {
         let mut conversation = Self::default();
-        for message in request.objects("messages")? {
-            conversation.add(&message)?;
+        for message in messages.items()? {
+            conversation.add(&message.object()?)?;
         }
         if conversation.turns.is_empty() {
-            return Err(request.wrong("messages", "must have a message of the user with something in it"));
+            return Err(messages.problem("must have a message of the user with something in it"));
         }
         Ok(conversation)
     }
@@ -43,19 +43,24 @@ impl Conversation {
     }
 
     fn add(&mut self, message: &Object<'_>) -> Result<(), Problem> {
-        match message.text("role")?.as_str() {
+        let role = message.require("role")?;
+        match &*role.text()? {
             "system" | "developer" => self.system.extend(content(message)?),
             "user" => self.say("user", content(message)?),
             "tool" => self.say("user", vec![tool_result(message)?]),
             "assistant" => {
                 let mut blocks = content(message)?;
-                blocks.extend(message.string("refusal")?.and_then(|text| text_block(text, None)));
-                for call in message.objects("tool_calls")? {
-                    blocks.push(tool_use(&call)?);
+                if let Some(refusal) = message.get("refusal") {
+                    blocks.extend(text_block(&refusal, None)?);
+                }
+                if let Some(calls) = message.get("tool_calls") {
+                    for call in calls.items()? {
+                        blocks.push(tool_use(&call.object()?)?);
+                    }
                 }
                 self.say("assistant", blocks);
             }
-            _ => return Err(message.wrong("role", "must be `system`, `developer`, `user`, `assistant` or `tool`")),
+            _ => return Err(role.problem("must be `system`, `developer`, `user`, `assistant` or `tool`")),
         }
         Ok(())
     }
@@ -73,32 +78,31 @@ impl Conversation {
 fn content(message: &Object<'_>) -> Result<Vec<String>, Problem> {
     match message.get("content") {
         None => Ok(Vec::new()),
-        Some(raw) if raw.get().starts_with('[') => {
-            let parts = message.objects("content")?;
-            let blocks: Result<Vec<_>, _> = parts.iter().map(block).collect();
+        Some(text) if text.is_text() => Ok(text_block(&text, None)?.into_iter().collect()),
+        Some(parts) if parts.json().starts_with('[') => {
+            let blocks: Result<Vec<_>, _> = parts.items()?.iter().map(|part| block(&part.object()?)).collect();
             Ok(blocks?.into_iter().flatten().collect())
         }
-        Some(raw) if raw.get().starts_with('"') => Ok(text_block(raw, None).into_iter().collect()),
-        Some(_) => Err(message.wrong("content", "must be a string or an array of parts")),
+        Some(other) => Err(other.problem("must be a string or an array of parts")),
     }
 }
 
 /// One part of a content; nothing of an empty text.
 fn block(part: &Object<'_>) -> Result<Option<String>, Problem> {
-    let kind = part.text("type")?;
+    let kind = part.require("type")?;
     let cache = part.get("cache_control");
-    match kind.as_str() {
-        "text" | "refusal" => Ok(text_block(part.needed(&kind)?, cache)),
+    match &*kind.text()? {
+        name @ ("text" | "refusal") => text_block(&part.require(name)?, cache.as_ref()),
         "image_url" => {
-            let image = part.object("image_url")?.ok_or_else(|| part.wrong("image_url", "is missing"))?;
-            let source = image_source(&image.text("url")?).ok_or_else(|| image.wrong("url", IMAGE_URL))?;
+            let url = part.require("image_url")?.object()?.require("url")?;
+            let source = image_source(&url.text()?).ok_or_else(|| url.problem(IMAGE_URL))?;
             let mut block = Writer::default();
             block.member("type", "\"image\"");
             block.member("source", &source);
-            block.copy("cache_control", cache);
+            block.copy("cache_control", cache.as_ref());
             Ok(Some(block.finish()))
         }
-        _ => Err(part.wrong("type", "must be `text` or `image_url` for this model")),
+        _ => Err(kind.problem("must be `text` or `image_url` for this model")),
     }
 }
 
@@ -115,21 +119,22 @@ fn image_source(url: &str) -> Option<String> {
 }
 
 /// Nothing of an empty text.
-fn text_block(text: &RawValue, cache: Option<&RawValue>) -> Option<String> {
-    if !is_text(text) {
-        return None;
+fn text_block(text: &Node<'_>, cache: Option<&Node<'_>>) -> Result<Option<String>, Problem> {
+    let text = text.string()?;
+    if text == r#""""# {
+        return Ok(None);
     }
     let mut block = Writer::default();
     block.member("type", "\"text\"");
-    block.member("text", text.get());
+    block.member("text", text);
     block.copy("cache_control", cache);
-    Some(block.finish())
+    Ok(Some(block.finish()))
 }
 
 fn tool_result(message: &Object<'_>) -> Result<String, Problem> {
     let mut block = Writer::default();
     block.member("type", "\"tool_result\"");
-    block.member("tool_use_id", message.needed("tool_call_id")?.get());
+    block.member("tool_use_id", message.require("tool_call_id")?.string()?);
     let content = content(message)?;
     if !content.is_empty() {
         block.member("content", &array(&content));
@@ -138,22 +143,22 @@ fn tool_result(message: &Object<'_>) -> Result<String, Problem> {
 }
 
 fn tool_use(call: &Object<'_>) -> Result<String, Problem> {
-    let function = call.object("function")?.ok_or_else(|| call.wrong("function", "is missing"))?;
+    let function = call.require("function")?.object()?;
     let mut block = Writer::default();
     block.member("type", "\"tool_use\"");
-    block.member("id", call.needed("id")?.get());
-    block.member("name", function.needed("name")?.get());
+    block.member("id", call.require("id")?.string()?);
+    block.member("name", function.require("name")?.string()?);
     block.member("input", &input(&function)?);
     Ok(block.finish())
 }
 
 /// The arguments, which are JSON in a string, as the object that they are.
 fn input(function: &Object<'_>) -> Result<String, Problem> {
-    let arguments = function.text("arguments")?;
-    if arguments.trim().is_empty() {
+    let arguments = function.require("arguments")?;
+    let text = arguments.text()?;
+    if text.trim().is_empty() {
         return Ok("{}".to_owned());
     }
-    let wrong = |_| function.wrong("arguments", "must be a JSON object, written as a string");
-    Object::parse(&arguments, String::new()).map_err(wrong)?;
-    Ok(arguments)
+    Object::root(&text).map_err(|_| arguments.problem("must be a JSON object, written as a string"))?;
+    Ok(text.into_owned())
 }

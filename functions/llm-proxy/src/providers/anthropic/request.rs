@@ -4,13 +4,13 @@
 //! are left out, and so are those that nobody knows. What would change the answer and has no counterpart is refused.
 
 use problem::Problem;
-use serde_json::Value;
 
 use super::messages::Conversation;
-use super::object::{Object, Writer, array};
+use super::writer::{Writer, array};
 use super::{quoted, tools};
 use crate::catalog::Route;
 use crate::model_request::ModelRequest;
+use crate::providers::node::Object;
 use crate::worst_case;
 
 /// What has no counterpart, and the values with which it asks for nothing.
@@ -32,9 +32,9 @@ const COPIED: [&str; 4] = ["temperature", "top_p", "top_k", "thinking"];
 
 /// The body for the model of `route`.
 pub(super) fn body(completion: &ModelRequest, route: &Route) -> Result<String, Problem> {
-    let request = Object::parse(completion.json(), String::new())?;
+    let request = Object::root(completion.json())?;
     refuse_the_inexpressible(&request)?;
-    let conversation = Conversation::of(&request)?;
+    let conversation = Conversation::of(&request.require("messages")?)?;
     let mut body = Writer::default();
     body.member("model", &quoted(&route.model));
     body.member("max_tokens", &max_tokens(&request, completion, route)?);
@@ -46,11 +46,11 @@ pub(super) fn body(completion: &ModelRequest, route: &Route) -> Result<String, P
         body.member("stream", "true");
     }
     for name in COPIED {
-        body.copy(name, request.get(name));
+        body.copy(name, request.get(name).as_ref());
     }
     if let Some(stop) = request.get("stop") {
-        let one = stop.get().starts_with('"');
-        body.member("stop_sequences", &if one { format!("[{}]", stop.get()) } else { stop.get().to_owned() });
+        let json = stop.json();
+        body.member("stop_sequences", &if stop.is_text() { format!("[{json}]") } else { json.to_owned() });
     }
     tools::write(&request, &mut body)?;
     output_config(&request, &mut body)?;
@@ -60,25 +60,25 @@ pub(super) fn body(completion: &ModelRequest, route: &Route) -> Result<String, P
 
 fn refuse_the_inexpressible(request: &Object<'_>) -> Result<(), Problem> {
     for (name, neutral) in INEXPRESSIBLE {
-        let Some(raw) = request.get(name) else { continue };
-        let value: String = raw.get().split_ascii_whitespace().collect();
+        let Some(node) = request.get(name) else { continue };
+        let value: String = node.json().split_ascii_whitespace().collect();
         if !neutral.contains(&value.as_str()) {
-            return Err(request.wrong(name, "cannot be had of this model: leave it out or use another model"));
+            return Err(node.problem("cannot be had of this model: leave it out or use another model"));
         }
     }
-    let temperature =
-        request.get("temperature").and_then(|raw| serde_json::from_str::<Value>(raw.get()).ok()?.as_f64());
-    if temperature.is_some_and(|temperature| temperature > 1.0) {
-        return Err(request.wrong("temperature", "must be from 0 to 1 for this model"));
+    match request.get("temperature") {
+        Some(node) if serde_json::from_str::<f64>(node.json()).is_ok_and(|temperature| temperature > 1.0) => {
+            Err(node.problem("must be from 0 to 1 for this model"))
+        }
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// Anthropic wants to be told; what is reserved for the call is what is asked for.
 fn max_tokens(request: &Object<'_>, completion: &ModelRequest, route: &Route) -> Result<String, Problem> {
-    let given = ["max_completion_tokens", "max_tokens"].into_iter().find(|name| request.get(name).is_some());
+    let given = ["max_completion_tokens", "max_tokens"].into_iter().find_map(|name| request.get(name));
     match given {
-        Some(name) if completion.max_tokens.is_none() => Err(request.wrong(name, "must be a whole number of tokens")),
+        Some(node) if completion.max_tokens.is_none() => Err(node.problem("must be a whole number of tokens")),
         _ => Ok(worst_case::longest_answer(completion, route).to_string()),
     }
 }
@@ -86,23 +86,24 @@ fn max_tokens(request: &Object<'_>, completion: &ModelRequest, route: &Route) ->
 /// `response_format` and `reasoning_effort`.
 fn output_config(request: &Object<'_>, body: &mut Writer) -> Result<(), Problem> {
     let mut config = Writer::default();
-    if let Some(format) = request.object("response_format")? {
-        match format.text("type")?.as_str() {
+    if let Some(format) = request.get("response_format") {
+        let format = format.object()?;
+        let kind = format.require("type")?;
+        match &*kind.text()? {
             "text" => (),
             "json_schema" => {
-                let schema = format.object("json_schema")?;
-                let schema = schema.as_ref().and_then(|schema| schema.get("schema"));
-                let schema = schema.ok_or_else(|| format.wrong("json_schema", "must have a `schema`"))?;
-                config.member("format", &format!(r#"{{"type":"json_schema","schema":{}}}"#, schema.get()));
+                let named = format.require("json_schema")?;
+                let schema = named.object()?.get("schema").ok_or_else(|| named.problem("must have a `schema`"))?;
+                config.member("format", &format!(r#"{{"type":"json_schema","schema":{}}}"#, schema.json()));
             }
-            _ => return Err(format.wrong("type", "must be `text` or `json_schema` for this model")),
+            _ => return Err(kind.problem("must be `text` or `json_schema` for this model")),
         }
     }
-    if let Some(effort) = request.string("reasoning_effort")? {
-        match effort.get() {
+    if let Some(effort) = request.get("reasoning_effort") {
+        match effort.string()? {
             "\"none\"" => (),
             "\"minimal\"" => config.member("effort", "\"low\""),
-            _ => config.member("effort", effort.get()),
+            effort => config.member("effort", effort),
         }
     }
     if !config.is_empty() {
@@ -113,12 +114,19 @@ fn output_config(request: &Object<'_>, body: &mut Writer) -> Result<(), Problem>
 
 /// Of whom the request is, in the caller's words.
 fn metadata(request: &Object<'_>, body: &mut Writer) -> Result<(), Problem> {
-    let user = match (request.string("user")?, request.string("safety_identifier")?) {
-        (None, None) => request.object("metadata")?.map(|metadata| metadata.string("user_id")).transpose()?.flatten(),
+    let user = match (string(request, "user")?, string(request, "safety_identifier")?) {
+        (None, None) => match request.get("metadata") {
+            Some(metadata) => string(&metadata.object()?, "user_id")?,
+            None => None,
+        },
         (user, identifier) => user.or(identifier),
     };
     if let Some(user) = user {
-        body.member("metadata", &format!(r#"{{"user_id":{}}}"#, user.get()));
+        body.member("metadata", &format!(r#"{{"user_id":{user}}}"#));
     }
     Ok(())
+}
+
+fn string<'a>(object: &Object<'a>, name: &str) -> Result<Option<&'a str>, Problem> {
+    object.get(name).map(|node| node.string()).transpose()
 }

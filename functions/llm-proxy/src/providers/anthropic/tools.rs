@@ -1,24 +1,26 @@
 //! The tools of a chat completion, and how the model may use them.
 
 use problem::Problem;
-use serde_json::value::RawValue;
 
-use super::object::{Object, Writer, array};
+use super::writer::{Writer, array};
+use crate::providers::node::{Node, Object};
 
 const NO_PARAMETERS: &str = r#"{"type":"object","properties":{}}"#;
 
 /// Writes `tools` and `tool_choice`.
 pub(super) fn write(request: &Object<'_>, body: &mut Writer) -> Result<(), Problem> {
-    let tools: Result<Vec<_>, _> = request.objects("tools")?.iter().map(tool).collect();
-    let (tools, choice) = (tools?, choice(request)?);
+    let tools = request.get("tools").map(|tools| tools.items()).transpose()?.unwrap_or_default();
+    let tools = tools.iter().map(|node| tool(&node.object()?)).collect::<Result<Vec<_>, _>>()?;
+    let wanted = request.get("tool_choice");
+    let choice = wanted.as_ref().map(choice).transpose()?;
     if tools.is_empty() {
-        return match choice {
-            Some(Choice::Any | Choice::Tool(_)) => Err(request.wrong("tool_choice", "needs `tools`")),
+        return match (wanted, choice) {
+            (Some(wanted), Some(Choice::Any | Choice::Tool(_))) => Err(wanted.problem("needs `tools`")),
             _ => Ok(()),
         };
     }
     body.member("tools", &array(&tools));
-    let alone = request.get("parallel_tool_calls").is_some_and(|raw| raw.get() == "false");
+    let alone = request.get("parallel_tool_calls").is_some_and(|node| node.json() == "false");
     if alone || choice.is_some() {
         body.member("tool_choice", &choice.unwrap_or(Choice::Auto).to_json(alone));
     }
@@ -30,7 +32,7 @@ enum Choice<'a> {
     None,
     Any,
     /// The tool of this name, as it is written.
-    Tool(&'a RawValue),
+    Tool(&'a str),
 }
 
 impl Choice<'_> {
@@ -45,7 +47,7 @@ impl Choice<'_> {
         };
         choice.member("type", &format!("\"{kind}\""));
         if let Self::Tool(name) = self {
-            choice.member("name", name.get());
+            choice.member("name", name);
         }
         if alone && !matches!(self, Self::None) {
             choice.member("disable_parallel_tool_use", "true");
@@ -54,32 +56,33 @@ impl Choice<'_> {
     }
 }
 
-fn choice<'a>(request: &Object<'a>) -> Result<Option<Choice<'a>>, Problem> {
-    let Some(raw) = request.get("tool_choice") else { return Ok(None) };
-    let wrong = || request.wrong("tool_choice", "must be `none`, `auto`, `required` or one function for this model");
-    Ok(Some(match raw.get() {
-        "\"auto\"" => Choice::Auto,
-        "\"none\"" => Choice::None,
-        "\"required\"" => Choice::Any,
+fn choice<'a>(wanted: &Node<'a>) -> Result<Choice<'a>, Problem> {
+    let wrong = || wanted.problem("must be `none`, `auto`, `required` or one function for this model");
+    match wanted.json() {
+        "\"auto\"" => Ok(Choice::Auto),
+        "\"none\"" => Ok(Choice::None),
+        "\"required\"" => Ok(Choice::Any),
         object if object.starts_with('{') => {
-            let choice = request.object("tool_choice")?.ok_or_else(wrong)?;
-            let function = choice.object("function")?.ok_or_else(wrong)?;
-            Choice::Tool(function.needed("name")?)
+            let function = wanted.object()?.get("function").ok_or_else(wrong)?.object()?;
+            Ok(Choice::Tool(function.require("name")?.string()?))
         }
-        _ => return Err(wrong()),
-    }))
+        _ => Err(wrong()),
+    }
 }
 
 fn tool(tool: &Object<'_>) -> Result<String, Problem> {
-    if tool.text("type")? != "function" {
-        return Err(tool.wrong("type", "must be `function` for this model"));
+    let kind = tool.require("type")?;
+    if kind.text()? != "function" {
+        return Err(kind.problem("must be `function` for this model"));
     }
-    let function = tool.object("function")?.ok_or_else(|| tool.wrong("function", "is missing"))?;
+    let function = tool.require("function")?.object()?;
     let mut written = Writer::default();
-    written.member("name", function.needed("name")?.get());
-    written.copy("description", function.string("description")?);
-    written.member("input_schema", function.get("parameters").map_or(NO_PARAMETERS, RawValue::get));
-    written.copy("strict", function.get("strict"));
-    written.copy("cache_control", tool.get("cache_control"));
+    written.member("name", function.require("name")?.string()?);
+    if let Some(description) = function.get("description") {
+        written.member("description", description.string()?);
+    }
+    written.member("input_schema", function.get("parameters").map_or(NO_PARAMETERS, |parameters| parameters.json()));
+    written.copy("strict", function.get("strict").as_ref());
+    written.copy("cache_control", tool.get("cache_control").as_ref());
     Ok(written.finish())
 }

@@ -2,7 +2,7 @@
 
 use serde_json::value::RawValue;
 
-use super::object::members;
+use crate::members::Members;
 
 /// A `usage` member; in a stream the last word on each count.
 #[derive(Debug, Default, Clone, Copy)]
@@ -16,7 +16,7 @@ pub(super) struct Usage {
 impl Usage {
     /// What a later event says counts for more.
     pub(super) fn update(&mut self, later: Option<&RawValue>) {
-        let Some(later) = later.and_then(|raw| members(raw.get())) else { return };
+        let Some(later) = later.and_then(|raw| Members::of(raw.get())) else { return };
         for (name, count) in [
             ("input_tokens", &mut self.input),
             ("output_tokens", &mut self.output),

@@ -6,7 +6,7 @@ use problem::Problem;
 use serde::Serialize;
 
 use super::messages::{ToolResult, ToolUse};
-use super::node::Node;
+use crate::providers::node::Node;
 
 /// A piece of a message.
 #[derive(Serialize)]

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::content::{Block, blocks, texts};
-use super::node::{Node, Object};
+use crate::providers::node::{Node, Object};
 
 /// All that has been said.
 #[derive(Default)]

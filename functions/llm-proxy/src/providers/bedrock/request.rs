@@ -7,7 +7,6 @@
 //! <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html>
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 use problem::{Problem, kinds};
 use serde::Serialize;
@@ -15,8 +14,9 @@ use serde_json::value::RawValue;
 
 use super::content::Block;
 use super::messages::{Conversation, Message};
-use super::node::{Node, Object};
 use super::tools::{self, ToolConfig};
+use crate::members::Members;
+use crate::providers::node::{Node, Object};
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -29,10 +29,10 @@ struct Converse<'a> {
     tool_config: Option<ToolConfig<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     output_config: Option<OutputConfig<'a>>,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    request_metadata: BTreeMap<Cow<'a, str>, Cow<'a, str>>,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    additional_model_request_fields: BTreeMap<Cow<'a, str>, &'a RawValue>,
+    #[serde(skip_serializing_if = "Members::is_empty")]
+    request_metadata: Members<'a>,
+    #[serde(skip_serializing_if = "Members::is_empty")]
+    additional_model_request_fields: Members<'a>,
 }
 
 #[derive(Serialize)]
@@ -161,7 +161,8 @@ fn whole_number(node: &Node<'_>) -> Result<u64, Problem> {
 
 /// OpenAI lets temperatures rise to 2.
 fn up_to_one<'a>(node: &Node<'a>) -> Result<&'a RawValue, Problem> {
-    match node.raw.get().parse::<f64>() {
+    // By the reader of JSON: the standard library's brings 10 kB of tables.
+    match serde_json::from_str::<f64>(node.raw.get()) {
         Ok(number) if (0.0..=1.0).contains(&number) => Ok(node.raw),
         _ => Err(node.problem("must be a number from 0 to 1 for this model")),
     }
@@ -187,10 +188,11 @@ fn output_config<'a>(format: &Node<'a>) -> Result<Option<OutputConfig<'a>>, Prob
 }
 
 /// The caller's metadata, as far as Converse takes it: it is written to AWS's logs and changes no answer.
-fn tags<'a>(metadata: &Node<'a>) -> Result<BTreeMap<Cow<'a, str>, Cow<'a, str>>, Problem> {
+fn tags<'a>(metadata: &Node<'a>) -> Result<Members<'a>, Problem> {
     let members = metadata.object()?.into_members();
-    let texts = members.filter_map(|(name, value)| Some((name, value.text().ok()?)));
-    Ok(texts.filter(|(name, value)| !name.is_empty() && is_tag(name) && is_tag(value)).take(MOST_METADATA).collect())
+    let tags = members
+        .filter(|(name, value)| !name.is_empty() && is_tag(name) && value.text().is_ok_and(|value| is_tag(&value)));
+    Ok(Members(tags.take(MOST_METADATA).map(|(name, value)| (name, value.raw)).collect()))
 }
 
 /// What both the calls and the filters of the logs allow.
@@ -199,8 +201,8 @@ fn is_tag(text: &str) -> bool {
     text.len() <= LONGEST_METADATA && text.bytes().all(allowed)
 }
 
-fn additional(request: Object<'_>) -> Result<BTreeMap<Cow<'_, str>, &RawValue>, Problem> {
-    let mut fields = BTreeMap::new();
+fn additional(request: Object<'_>) -> Result<Members<'_>, Problem> {
+    let mut fields = Members::default();
     for (name, node) in request.into_members() {
         if TRANSLATED.contains(&&*name) || WITHOUT_EFFECT.contains(&&*name) {
             continue;
@@ -208,9 +210,7 @@ fn additional(request: Object<'_>) -> Result<BTreeMap<Cow<'_, str>, &RawValue>, 
         match REFUSED.iter().find(|(refused, _)| *refused == name) {
             Some((_, harmless)) if harmless.contains(&node.raw.get()) => (),
             Some(_) => return Err(node.problem("cannot be had of this model's provider: leave it out")),
-            None => {
-                fields.insert(name, node.raw);
-            }
+            None => fields.0.push((name, node.raw)),
         }
     }
     Ok(fields)

@@ -84,7 +84,8 @@ impl Signer {
 
 /// The names of the headers that are signed, and the request in the form that is hashed.
 fn canonical(request: &Request, host: &str, body: &[u8]) -> Option<(String, String)> {
-    let mut headers = BTreeMap::from([(HOST.as_str(), host)]);
+    let mut headers = BTreeMap::new();
+    headers.insert(HOST.as_str(), host);
     for (name, value) in request.headers() {
         headers.insert(name.as_str(), value.to_str().ok()?.trim());
     }

@@ -6,7 +6,7 @@ use problem::Problem;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::node::{Node, Object};
+use crate::providers::node::{Node, Object};
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
