@@ -152,6 +152,30 @@ fn s02_too_many_requests_for_good_end_in_a_429_as_the_last_provider_says_it() {
 }
 
 #[test]
+fn s02_too_many_requests_are_a_429_also_where_a_stream_says_so_before_its_first_text() {
+    for (events, kind) in [
+        (
+            "data: {\"error\":{\"message\":\"org-1 is over\",\"type\":\"requests\",\"code\":\"rate_limit_exceeded\"}}\n\n",
+            "requests",
+        ),
+        ("data: {\"error\":{\"message\":\"org-1 is over\",\"type\":\"rate_limit_error\"}}\n\n", "rate_limit_error"),
+    ] {
+        let many = || stream(&[ROLE, events], true).0;
+        let scene =
+            scene_with(&[("LLM_BREAKER_FAILURES", "1")], vec![many(), many(), whole_stream()], vec![many(), many()]);
+        let answer = scene.complete(STREAM).unwrap();
+        assert_eq!((answer.status().as_u16(), answered(&answer)), (429, by("simulator", 4)));
+        assert_eq!(header(&answer, "content-type"), "application/json");
+        let body: Value = serde_json::from_str(&text(&scene, answer)).unwrap();
+        assert_eq!(body["error"]["type"], kind);
+        assert!(!body.to_string().contains("org-1"), "{body}");
+        let event = scene.event();
+        assert_eq!((&event["status"], &event["http_status"]), (&json!("upstream_error"), &json!(429)));
+        assert_eq!(answered(&scene.complete(STREAM).unwrap()), by("together", 1), "no route is left alone");
+    }
+}
+
+#[test]
 fn s03_a_single_500_is_tried_again_and_leaves_one_row() {
     let scene = scene(vec![Try::Status(500, &[], "{}"), Try::Whole], vec![]);
     assert_eq!(answered(&scene.complete(REQUEST).unwrap()), by("together", 2));
