@@ -153,8 +153,9 @@ fn closing_at_done_is_a_success(rig: &Rig) {
     assert_eq!((&row["status"], &row["usage_source"]), (&json!("success"), &json!("provider")), "{row}");
 }
 
-/// How many streams at the same time.
+/// How many streams at the same time, and how many events with text each has, a quarter of a second apart.
 const STREAMS: usize = 512;
+const WORDS: usize = 24;
 
 /// Every stream has a text of its own, so that an event that is lost, comes twice or gets into another stream shows.
 fn of_512_paced_streams_each_has_every_event_once(rig: &Rig) {
@@ -162,7 +163,7 @@ fn of_512_paced_streams_each_has_every_event_once(rig: &Rig) {
     let edge = rig.edge_with(&patient);
     let name = marker("paced");
     let request = |number: usize| {
-        let words: Vec<_> = (0..8).map(|word| format!("{}-{word}", stamp(number))).collect();
+        let words: Vec<_> = (0..WORDS).map(|word| format!("{}-{word}", stamp(number))).collect();
         let mut body = Rig::chat(&name, &json!({"text": words.join(" "), "interval_ms": 250}), true);
         body["stream_options"] = json!({"include_usage": true});
         body
@@ -171,11 +172,14 @@ fn of_512_paced_streams_each_has_every_event_once(rig: &Rig) {
     direct["model"] = json!("sim-1");
     let simulator = &rig.stack.simulator.as_ref().unwrap().url;
     let sent = anonymous(&EventStream::post(simulator, PATH, "sk-canary-provider-key", &direct).read_to_end());
-    assert_eq!(sent.len(), 12, "the role, eight words, the finish reason, the usage, [DONE]: {sent:?}");
+    assert_eq!(sent.len(), WORDS + 4, "the role, the words, the finish reason, the usage, [DONE]: {sent:?}");
     let at_once = Barrier::new(STREAMS);
     let read = |number: usize| {
         at_once.wait();
-        EventStream::post(&edge.url, PATH, &rig.stack.demo.access_token, &request(number)).read_to_end()
+        let token = &rig.stack.demo.access_token;
+        let stream = EventStream::post_until_decided(&edge.url, PATH, token, &request(number));
+        assert_eq!(stream.status, 200, "{}", stream.head);
+        stream.read_to_end()
     };
     let all: Vec<_> = thread::scope(|scope| {
         let small = || thread::Builder::new().stack_size(256 * 1024);
