@@ -1,6 +1,5 @@
 //! Tries one way after the other until one answers; beside a slow one the next, where that is wanted.
 
-use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::time::Duration;
@@ -27,11 +26,12 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// The longest that a provider may ask to wait for; then the next route is tried instead.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
-/// The ways that are left, and how often, and until when, a call may be tried.
+/// The ways there are, and how often, and until when, a call may be tried on them.
 pub(crate) struct Failover<'a> {
     asker: Asker<'a>,
-    all: &'a [Way<'a>],
-    ways: VecDeque<Way<'a>>,
+    ways: &'a [Way<'a>],
+    /// Which of them was asked beside another, out of its turn.
+    hedge: Option<usize>,
     left: u32,
     per_route: u32,
     deadline: Timestamp,
@@ -61,8 +61,8 @@ impl<'a> Failover<'a> {
     ) -> Self {
         Self {
             asker: Asker { question, breakers: &proxy.breakers, context },
-            all: ways,
-            ways: ways.iter().copied().collect(),
+            ways,
+            hedge: None,
             left: MOST_TRIES,
             per_route: TRIES_PER_ROUTE.saturating_sub(retries).max(1),
             deadline: context.clock.now().saturating_add(question.limits.tries()),
@@ -74,13 +74,13 @@ impl<'a> Failover<'a> {
     pub(crate) async fn answer(mut self, mut call: Call) -> Result<Response, Problem> {
         let context = self.asker.context;
         let mut last = None;
-        while let Some(way) = self.ways.pop_front() {
+        for (index, way) in self.ways.iter().enumerate() {
             for number in 0..self.per_route {
                 let in_time = last.is_none() || self.is_in_time();
-                if !in_time || !self.admits(&way) {
+                if self.hedge == Some(index) || !in_time || !self.admits(way) {
                     break;
                 }
-                let failure = match self.attempt(&way, call).await {
+                let failure = match self.attempt(index, way, call).await {
                     Ok(response) => return Ok(response),
                     Err(failed) => {
                         let (returned, failure) = *failed;
@@ -103,7 +103,7 @@ impl<'a> Failover<'a> {
             }
         }
         if last.is_none() {
-            let wait = self.asker.breakers.next_try(self.all, context.clock.now());
+            let wait = self.asker.breakers.next_try(self.ways, context.clock.now());
             last = Some(Failure::all_open(wait));
         }
         finish(call, last)
@@ -123,30 +123,29 @@ impl<'a> Failover<'a> {
     }
 
     /// One try on `way`, and one beside it if that is wanted and it takes long.
-    async fn attempt(&mut self, way: &Way<'a>, call: Call) -> Outcome {
-        let mut others = self.ways.iter();
-        let Some(after) = self.hedge_after.filter(|_| others.any(|other| is_elsewhere(other, way))) else {
-            return self.asker.run(way, call).await;
-        };
-        // Its size would be in the future of every call.
-        Box::pin(self.hedged(way, call, after)).await
+    async fn attempt(&mut self, index: usize, way: &'a Way<'a>, call: Call) -> Outcome {
+        match self.hedge_after.filter(|_| self.elsewhere(index, way).next().is_some()) {
+            // In a box, or every call would have room for two.
+            Some(after) => Box::pin(self.hedged(index, way, call, after)).await,
+            None => self.asker.run(way, call).await,
+        }
     }
 
-    /// One try on `way`; when it has had some time for itself, one on the next way too, once for each call.
-    async fn hedged(&mut self, way: &Way<'a>, call: Call, after: Duration) -> Outcome {
+    async fn hedged(&mut self, index: usize, way: &'a Way<'a>, call: Call, after: Duration) -> Outcome {
         let spare = call.beside();
         let first = pin!(self.asker.run(way, call));
-        self.race(way, first, spare, after).await
+        self.race(index, way, first, spare, after).await
     }
 
-    /// Whoever answers first wins.
+    /// Gives `first` some time for itself; then the next way is asked too, once for each call. Who answers first wins.
     ///
     /// Both belong to this request, so nothing is spawned: hosts bind I/O to the request that began it. The slower one is
     /// dropped, which cancels it.
-    async fn race<F: Future<Output = Outcome>>(
+    async fn race(
         &mut self,
-        way: &Way<'a>,
-        mut first: Pin<&mut F>,
+        index: usize,
+        way: &'a Way<'a>,
+        mut first: Pin<&mut impl Future<Output = Outcome>>,
         spare: Call,
         after: Duration,
     ) -> Outcome {
@@ -154,45 +153,35 @@ impl<'a> Failover<'a> {
         if let Either::Left((outcome, _)) = select(first.as_mut(), asker.context.clock.sleep(after)).await {
             return outcome;
         }
-        let Some(other) = self.take_elsewhere(way) else { return first.await };
-        self.hedge_after = None;
+        let Some(other) = self.take_elsewhere(index, way) else { return first.await };
         tracing::info!(slow = way.provider.name, beside = other.provider.name, "a call is sent to a second provider");
-        match select(first, pin!(asker.run(&other, spare))).await {
-            Either::Left((Err(failed), _)) if failed.1.next == Next::Nothing => {
-                asker.breakers.tried(&other);
-                Err(failed)
+        let (slower, outcome) = match select(first, pin!(asker.run(other, spare))).await {
+            Either::Left((Err(failed), second)) if failed.1.next != Next::Nothing => {
+                return either(failed, second.await);
             }
-            Either::Left((Err(failed), second)) => either(failed, second.await),
-            Either::Right((Err(failed), first)) => either(failed, first.await),
-            Either::Left((answer, _)) => {
-                asker.breakers.tried(&other);
-                answer
-            }
-            Either::Right((answer, _)) => {
-                asker.breakers.tried(way);
-                answer
-            }
-        }
+            Either::Right((Err(failed), first)) => return either(failed, first.await),
+            Either::Left((outcome, _)) => (other, outcome),
+            Either::Right((outcome, _)) => (way, outcome),
+        };
+        asker.breakers.tried(slower);
+        outcome
     }
 
-    /// The next way that needs another credential than `way` and on which there may be a try now, which then counts.
-    fn take_elsewhere(&mut self, way: &Way<'_>) -> Option<Way<'a>> {
+    /// The ways after the one at `index` that need another credential than `way`, which is there.
+    fn elsewhere(&self, index: usize, way: &'a Way<'a>) -> impl Iterator<Item = (usize, &'a Way<'a>)> + use<'a> {
+        let rest = self.ways.iter().enumerate().skip(index + 1);
+        rest.filter(|(_, other)| other.provider.name != way.provider.name)
+    }
+
+    /// The first of them on which there may be a try now, which then counts and is the only one of its kind.
+    fn take_elsewhere(&mut self, index: usize, way: &'a Way<'a>) -> Option<&'a Way<'a>> {
         if !self.is_in_time() {
             return None;
         }
-        for index in 0..self.ways.len() {
-            let other = self.ways.get(index).copied().filter(|other| is_elsewhere(other, way));
-            if other.is_some_and(|other| self.admits(&other)) {
-                return self.ways.remove(index);
-            }
-        }
-        None
+        let (index, other) = self.elsewhere(index, way).find(|(_, other)| self.admits(other))?;
+        (self.hedge, self.hedge_after) = (Some(index), None);
+        Some(other)
     }
-}
-
-/// Whether `other` needs another credential than `way`.
-fn is_elsewhere(other: &Way<'_>, way: &Way<'_>) -> bool {
-    other.provider.name != way.provider.name
 }
 
 impl Asker<'_> {
