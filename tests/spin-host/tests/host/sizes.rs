@@ -6,7 +6,7 @@ use std::path::Path;
 const LIMITS: [(&str, u64); 5] = [
     ("spin-ops", 460_000),
     ("spin-auth", 1_255_000),
-    ("spin-llm-proxy", 1_550_000),
+    ("spin-llm-proxy", 1_555_000),
     ("spin-rate-limit", 1_085_000),
     ("spin-signature", 330_000),
 ];
