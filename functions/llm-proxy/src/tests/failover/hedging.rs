@@ -149,6 +149,13 @@ fn who_fails_before_is_followed_as_ever_and_the_next_try_may_be_hedged() {
 }
 
 #[test]
+fn a_route_that_has_failed_is_not_asked_beside_the_one_after_it() {
+    let scene = hedged(vec![failing(), failing()], vec![late(5_000, Try::Whole)]);
+    assert_eq!(answered(&scene.complete(REQUEST).unwrap()), by("simulator", 3));
+    assert_eq!(asked(&scene), [2, 1]);
+}
+
+#[test]
 fn if_one_of_the_two_fails_the_other_goes_on() {
     for (first, second, provider, after) in [
         (late(900, failing()), late(1_000, Try::Whole), "simulator", 1_800),
