@@ -12,8 +12,9 @@ use telemetry::{TRACEPARENT, TraceContext, X_REQUEST_ID};
 use crate::breakers::Fault;
 use crate::call::Call;
 use crate::config::Timeouts;
+use crate::ending::Ending;
 use crate::model_request::ModelRequest;
-use crate::providers::Protocol;
+use crate::providers::{Protocol, Refusal};
 use crate::relay::Relay;
 use crate::routing::Way;
 use crate::usage_event::Status;
@@ -99,7 +100,7 @@ pub(crate) async fn run(
         return failed(call, Failure::route(Status::UpstreamError, Next::Route, unreadable()));
     }
     if request.stream {
-        stream(call, response, protocol, question, context).await
+        stream(call, response, way, question, context).await
     } else {
         whole(call, response, protocol, limits.answer, context).await
     }
@@ -129,13 +130,15 @@ fn outbound(question: &Question<'_>, way: &Way<'_>, call: &Call, context: &Conte
 
 /// The provider's error: what the caller would be told, and what may help.
 async fn refusal(response: platform::Response, way: &Way<'_>, call: &Call, context: &Context) -> Failure {
-    let provider = way.provider;
     let (parts, body) = response.into_parts();
     let body = timeout(&*context.clock, ERROR_BODY_TIME, body.read(LARGEST_ERROR)).await;
     let body = body.ok().and_then(Result::ok).unwrap_or_default();
-    tracing::warn!(provider = provider.name, status = parts.status.as_u16(), "the provider refused a call");
-    let after = retry_after(&parts.headers);
-    let refusal = way.protocol.refusal(parts.status, &parts.headers, &body);
+    tracing::warn!(provider = way.provider.name, status = parts.status.as_u16(), "the provider refused a call");
+    refused(&way.protocol.refusal(parts.status, &parts.headers, &body), &parts.headers, way, call)
+}
+
+fn refused(refusal: &Refusal, headers: &HeaderMap, way: &Way<'_>, call: &Call) -> Failure {
+    let after = retry_after(headers);
     let (fault, next) = match refusal.status.as_u16() {
         429 => (Fault::Nobody, Next::Again(after)),
         408 | 409 => (Fault::Route, Next::Again(after)),
@@ -144,7 +147,7 @@ async fn refusal(response: platform::Response, way: &Way<'_>, call: &Call, conte
         400..=499 => (Fault::Nobody, Next::Nothing),
         _ => (Fault::Route, Next::Again(after)),
     };
-    let answer = refusal::answer(&refusal, &parts.headers, provider, call);
+    let answer = refusal::answer(refusal, headers, way.provider, call);
     Failure { answer, status: Status::UpstreamError, fault, next }
 }
 
@@ -159,23 +162,29 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 async fn stream(
     call: Call,
     response: platform::Response,
-    protocol: &dyn Protocol,
+    way: &Way<'_>,
     question: &Question<'_>,
     context: &Context,
 ) -> Result<platform::Response, Box<(Call, Failure)>> {
     let (parts, body) = response.into_parts();
     let (limits, hides_usage) = (question.limits, !question.request.wants_usage);
-    let events = protocol.events(body.into_stream(), call.identity());
+    let events = way.protocol.events(body.into_stream(), call.identity());
     let mut relay = Relay::new(events, call, hides_usage, limits, Arc::clone(&context.clock));
     if let Err(ending) = relay.begin().await {
         // Nothing has reached the caller, so nothing was truncated.
-        let failure = if ending.status() == Status::Timeout {
-            Failure::route(Status::Timeout, Next::Route, late())
-        } else {
-            let problem = ending.problem(&limits).unwrap_or_else(unreadable);
-            Failure::route(Status::UpstreamError, Next::Again(None), problem)
+        let call = relay.into_call();
+        let failure = match &ending {
+            Ending::Reported(words) if words.is_too_many_requests() => {
+                let refusal = Refusal { status: StatusCode::TOO_MANY_REQUESTS, words: words.clone() };
+                refused(&refusal, &parts.headers, way, &call)
+            }
+            _ if ending.status() == Status::Timeout => Failure::route(Status::Timeout, Next::Route, late()),
+            _ => {
+                let problem = ending.problem(&limits).unwrap_or_else(unreadable);
+                Failure::route(Status::UpstreamError, Next::Again(None), problem)
+            }
         };
-        return failed(relay.into_call(), failure);
+        return failed(call, failure);
     }
     let mut headers = HeaderMap::new();
     answer_headers::copy(&parts.headers, &mut headers);

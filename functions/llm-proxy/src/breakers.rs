@@ -144,8 +144,8 @@ impl Breakers {
         breaker.open_until = breaker.open_until.max(Some(until));
     }
 
-    /// A try has ended without a word on the route.
-    fn tried(&self, way: &Way<'_>) {
+    /// A try has ended without a word on the route: it was given up, or the failure was nobody's.
+    pub(crate) fn tried(&self, way: &Way<'_>) {
         let mut breakers = self.breakers();
         for name in [route(way), credential(way)] {
             if let Some(breaker) = breakers.get_mut(&name) {

@@ -1,6 +1,7 @@
 //! One call to a provider, from its reservation to its usage event.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use limits::{Member, Reservation};
 use platform::{Clock, Context, Timestamp};
@@ -13,6 +14,7 @@ use crate::LlmProxy;
 use crate::answers::{self, Verdict};
 use crate::cache::{About, Recording, Use};
 use crate::call_log;
+use crate::claim::Claim;
 use crate::endpoint::Endpoint;
 use crate::model_request::{ModelRequest, Prompt};
 use crate::observation::Observation;
@@ -33,11 +35,12 @@ pub(crate) struct Payer {
     pub(crate) logs_prompts: bool,
 }
 
-/// A call under way. It is settled once; one that is dropped before was ended by the caller, who hung up.
+/// A call under way, as one of its tries sees it. It is settled once; one that is dropped before, with its last try, was
+/// ended by the caller, who hung up.
 pub(crate) struct Call {
     plan: Plan,
     clock: Arc<dyn Clock>,
-    reservation: Option<Reservation>,
+    reservation: Claim<Reservation>,
     /// Where the limits stood when it began.
     pub(crate) standings: Vec<Standing>,
     /// The status that the caller was sent.
@@ -53,6 +56,7 @@ pub(crate) struct Call {
 }
 
 /// What is known of a call before it begins.
+#[derive(Clone)]
 struct Plan {
     id: Uuid,
     payer: Payer,
@@ -67,7 +71,8 @@ struct Plan {
     price: Option<Arc<Price>>,
     /// The service tier that the caller wants.
     service_tier: Option<String>,
-    attempts: u32,
+    /// Of all its tries.
+    attempts: Arc<AtomicU32>,
     tried_at: Timestamp,
     cache_hit: bool,
 }
@@ -136,7 +141,7 @@ impl Call {
             plan,
             clock: Arc::clone(&context.clock),
             standings: std::mem::take(&mut reservation.standings),
-            reservation: Some(reservation),
+            reservation: Claim::new(reservation),
             http_status: None,
             seen: Observation::default(),
             cache: None,
@@ -150,7 +155,7 @@ impl Call {
         plan.provider = way.provider.name;
         plan.model.clone_from(&way.route.model);
         plan.price.clone_from(&way.route.price);
-        plan.attempts += 1;
+        plan.attempts.fetch_add(1, Ordering::Relaxed);
         plan.tried_at = context.clock.now();
         self.seen = Observation::default();
         if let Some(recording) = &mut self.recording {
@@ -158,6 +163,21 @@ impl Call {
         }
         if let Some(log) = &mut self.prompt_log {
             log.restart();
+        }
+    }
+
+    /// The same call for a second try, whose answer is another one.
+    pub(crate) fn beside(&self) -> Self {
+        Self {
+            plan: self.plan.clone(),
+            clock: Arc::clone(&self.clock),
+            reservation: self.reservation.clone(),
+            standings: self.standings.clone(),
+            http_status: None,
+            seen: Observation::default(),
+            cache: self.cache,
+            recording: self.recording.clone(),
+            prompt_log: self.prompt_log.clone(),
         }
     }
 
@@ -195,7 +215,7 @@ impl Call {
 
     /// How often it was sent.
     pub(crate) fn attempts(&self) -> u32 {
-        self.plan.attempts
+        self.plan.attempts()
     }
 
     /// Where it was asked.
@@ -291,7 +311,9 @@ impl Call {
 
 impl Drop for Call {
     fn drop(&mut self) {
-        self.settle(Status::ClientClosed);
+        if self.reservation.is_last() {
+            self.settle(Status::ClientClosed);
+        }
     }
 }
 
@@ -310,7 +332,7 @@ impl Plan {
             model: String::new(),
             price: None,
             service_tier: request.service_tier.clone(),
-            attempts: 0,
+            attempts: Arc::default(),
             tried_at: now,
             cache_hit: false,
         }
@@ -325,6 +347,10 @@ impl Plan {
             expires_after: worst_case::expires_after(&proxy.config.timeouts),
             record: abandoned.to_json(),
         }
+    }
+
+    fn attempts(&self) -> u32 {
+        self.attempts.load(Ordering::Relaxed)
     }
 
     /// In nano-dollars, if the price is known. An answer from the cache is free.
@@ -371,7 +397,7 @@ impl Plan {
             cache_hit: self.cache_hit,
             latency_ms: 0,
             time_to_first_token_ms: None,
-            attempts: self.attempts,
+            attempts: self.attempts(),
             started_at: self.started_at,
         }
     }

@@ -19,6 +19,8 @@ pub struct Config {
     pub(crate) timeouts: Timeouts,
     /// Failures in a row after which a route is left alone; 0 for never.
     pub(crate) breaker_failures: u32,
+    /// After which a try that has not answered gets one on another route beside it; nothing for never.
+    pub(crate) hedge_after: Option<Duration>,
     pub(crate) cache: cache::Limits,
     /// Whether a route without a known price is used: its calls are in the accounts as such.
     pub(crate) allows_unknown_price: bool,
@@ -58,13 +60,15 @@ impl Config {
     /// with `AWS_BEDROCK_REGION` or `AWS_REGION` (`BEDROCK_BASE_URL`). Limits: `LLM_MAX_BODY_BYTES`,
     /// `LLM_HEADERS_TIMEOUT_MS`, `LLM_FIRST_TOKEN_TIMEOUT_MS`, `LLM_IDLE_TIMEOUT_MS`, `LLM_STREAM_TIMEOUT_MS`,
     /// `LLM_ANSWER_TIMEOUT_MS`. `LLM_BREAKER_FAILURES` (5) failures in a row, and a route is left alone for a while; 0
-    /// for never. `LLM_UNKNOWN_PRICE` (`allow`): whether routes without a known price are used, or `deny`. The cache of
+    /// for never. `LLM_HEDGE_AFTER_MS` (0) without an answer from a route, and the next one is asked beside it; 0 for
+    /// never. `LLM_UNKNOWN_PRICE` (`allow`): whether routes without a known price are used, or `deny`. The cache of
     /// answers: `LLM_CACHE_TTL_SECONDS` (3600), `LLM_CACHE_MAX_BYTES` (262144) of an answer, 0 for no cache.
     pub async fn read(configuration: &mut Configuration<'_>) -> Option<Self> {
         let providers = providers(configuration).await;
         let max_body_bytes = number(configuration, "LLM_MAX_BODY_BYTES", DEFAULT_MAX_BODY_BYTES, LARGEST_BODY).await;
         let timeouts = timeouts(configuration).await;
         let breaker_failures = whole_number(configuration, "LLM_BREAKER_FAILURES", BREAKER_FAILURES, 0..=1_000).await;
+        let hedge_after = whole_number(configuration, "LLM_HEDGE_AFTER_MS", 0, 0..=LONGEST_TIMEOUT_MS).await;
         let cache = cache_limits(configuration).await;
         let allows_unknown_price = unknown_price(configuration).await;
         if providers.is_empty() {
@@ -77,6 +81,7 @@ impl Config {
             max_body_bytes: usize::try_from(max_body_bytes?).ok()?,
             timeouts: timeouts?,
             breaker_failures: u32::try_from(breaker_failures?).ok()?,
+            hedge_after: hedge_after.map(Duration::from_millis).filter(|after| !after.is_zero()),
             cache: cache?,
             allows_unknown_price: allows_unknown_price?,
         })
@@ -287,6 +292,7 @@ mod tests {
             ("OPENAI_API_KEY", "two words"),
             ("LLM_MAX_BODY_BYTES", "0"),
             ("LLM_IDLE_TIMEOUT_MS", "soon"),
+            ("LLM_HEDGE_AFTER_MS", "-1"),
             ("LLM_UNKNOWN_PRICE", "ignore"),
             ("OLLAMA_URL", "localhost"),
         ])
@@ -299,6 +305,7 @@ mod tests {
                 "OLLAMA_URL",
                 "LLM_MAX_BODY_BYTES",
                 "LLM_IDLE_TIMEOUT_MS",
+                "LLM_HEDGE_AFTER_MS",
                 "LLM_UNKNOWN_PRICE",
                 "TOGETHER_API_KEY"
             ]

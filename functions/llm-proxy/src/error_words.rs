@@ -77,6 +77,13 @@ impl ErrorWords {
         Self { message: Some(message.into()), ..self }
     }
 
+    /// Whether it takes no more requests at present: the 429 of a stream whose status was sent before.
+    pub(crate) fn is_too_many_requests(&self) -> bool {
+        let code =
+            self.code.as_ref().is_some_and(|code| *code == "rate_limit_exceeded" || *code == "429" || *code == 429);
+        code || self.kind.as_deref() == Some("rate_limit_error")
+    }
+
     /// The provider's sentence. It may be repeated only where it speaks of the caller's own request.
     pub(crate) fn message(&self) -> Option<&str> {
         self.message.as_deref()
@@ -135,6 +142,27 @@ mod tests {
             assert_eq!(body(error)["code"], "upstream_failed", "{error}");
         }
         assert_eq!(body(r#"{"code":429}"#)["code"], 429);
+    }
+
+    #[test]
+    fn too_many_requests_are_known_by_code_or_type() {
+        let is_too_many =
+            |error: &str| ErrorWords::of(&RawValue::from_string(error.to_owned()).unwrap()).is_too_many_requests();
+        for error in [
+            r#"{"type":"tokens","code":"rate_limit_exceeded"}"#,
+            r#"{"type":"rate_limit_error","message":"x"}"#,
+            r#"{"code":"429"}"#,
+            r#"{"code":429}"#,
+        ] {
+            assert!(is_too_many(error), "{error}");
+        }
+        for error in [
+            r#"{"type":"overloaded_error"}"#,
+            r#"{"code":500,"type":"server_error"}"#,
+            r#"{"message":"rate_limit_error"}"#,
+        ] {
+            assert!(!is_too_many(error), "{error}");
+        }
     }
 
     #[test]

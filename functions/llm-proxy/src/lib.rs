@@ -11,10 +11,10 @@
 //! One file per step, in the order of a call: `inference` reads the request (`model_request`) to an `endpoint`, sees
 //! whether the caller may ask it (`guard_rails`, `output_limit`), finds the ways to answer it (`catalog`, `routing`) or an
 //! answer to the same question (`cache`), begins a `call` by reserving what it could come to (`worst_case`), tries one
-//! way after the other (`attempt`, `breakers`) in its provider's protocol (`providers`), and passes the answer on, in one
-//! piece or through a `relay` that frames (`sse`) and watches (`answers`, `observation`) it. However it ends (`ending`,
-//! `refusal`), the call leaves its event (`usage_event`, `tokens`, `price`) to the `settlements`, and to the `prompt_log`
-//! of organizations that keep one what was said.
+//! way after the other (`failover`, `attempt`, `breakers`) in its provider's protocol (`providers`), at most two at a time
+//! (`claim`), and passes the answer on, in one piece or through a `relay` that frames (`sse`) and watches (`answers`,
+//! `observation`) it. However it ends (`ending`, `refusal`), the call leaves its event (`usage_event`, `tokens`, `price`)
+//! to the `settlements`, and to the `prompt_log` of organizations that keep one what was said.
 
 mod answer_headers;
 mod answers;
@@ -24,11 +24,13 @@ mod cache;
 mod call;
 mod call_log;
 mod catalog;
+mod claim;
 mod config;
 mod csv;
 mod ending;
 mod endpoint;
 mod error_words;
+mod failover;
 mod guard_rails;
 mod inference;
 mod measure;

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use supabase::{EXPIRE_PROMPT_LOGS, Identity, RECORD_PROMPT_LOG, Supabase};
 
 use crate::answers;
+use crate::claim::Claim;
 use crate::endpoint::Endpoint;
 use crate::model_request::ModelRequest;
 use crate::usage_event::UsageEvent;
@@ -22,12 +23,13 @@ const ANSWER: usize = 64 * 1024;
 /// What is gathered of it: a secret at the edge is to be seen as one.
 const GATHERED: usize = ANSWER + 8 * 1024;
 
-/// An answer as far as it has come, and who waits for it.
+/// An answer as far as it has come, and who waits for it. Of copies the first that ends is logged.
+#[derive(Clone)]
 pub(crate) struct PromptLog {
     endpoint: Endpoint,
     answer: String,
     is_cut: bool,
-    ended: oneshot::Sender<Ended>,
+    ended: Claim<oneshot::Sender<Ended>>,
 }
 
 /// A call that has ended.
@@ -48,7 +50,7 @@ impl PromptLog {
                 write(body, ended, &supabase, &background).await;
             }
         }));
-        Self { endpoint: request.endpoint, answer: String::new(), is_cut: false, ended }
+        Self { endpoint: request.endpoint, answer: String::new(), is_cut: false, ended: Claim::new(ended) }
     }
 
     /// Another try begins: what the last one had is forgotten.
@@ -74,7 +76,9 @@ impl PromptLog {
 
     /// The call has ended.
     pub(crate) fn end(self, event: UsageEvent) {
-        let _ = self.ended.send(Ended { event, answer: self.answer, is_cut: self.is_cut });
+        if let Some(ended) = self.ended.take() {
+            let _ = ended.send(Ended { event, answer: self.answer, is_cut: self.is_cut });
+        }
     }
 }
 

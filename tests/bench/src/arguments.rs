@@ -17,8 +17,8 @@ usage: bench [--stack FILE] [options]            every edge of a running stack (
                        server for each: takes of a user and an organization, and calls that begin and end
   --ledger-redis       the same of the ledger in Redis
   --direct-token KEY   the provider's key (default: bench); --direct-pid PID for its CPU time
-  --only LIST          of trivial,json,sse,paced,identity,memory,ledger,hop
-  --rounds N           turns of each target (default 5); --seconds S per turn (default 1; three times that for paced)
+  --only LIST          of trivial,json,sse,paced,many,identity,memory,ledger,hop
+  --rounds N           turns of each target (default 5); --seconds S per turn (default 1; for paced three, for many eight times that)
   --json FILE          the same figures for programs
 
 What the rows are
@@ -27,6 +27,7 @@ What the rows are
   sse      the same as a stream of 50 frames, as fast as they come
   paced    the same as a stream: first token after 100 ms, then 40 tokens 10 ms apart
   each in a closed loop over 1 and over 16 kept-alive connections
+  many     only on request: 512 streams at once, each of 25 tokens 250 ms apart; one after the other they begin within 4 s
   identity is a table of its own: CPU of GET /auth/session over 16 connections, less that of the trivial route in the
            same round. A token at first sight was never used before on that host, the other credentials just before (a
            Spin component may have got another instance since). It needs a stack, whose user signs in for the tokens
@@ -44,9 +45,11 @@ What the columns are
   p50, +p50, +p99      milliseconds to the end of the answer; + is what the edge adds to the direct call: the median over
                        the rounds of the difference of the two percentiles
   +first               milliseconds added to the first frame, median
-  frames               frames per stream, and how many of the paced ones, of all streams, came less than 1 ms after the
-                       frame before them although they were sent 10 ms apart
-  gap99                99th percentile of the pause between two paced frames, edge / direct (10 ms were sent)
+  frames               frames per stream, how many did not come, and how many of the paced ones came less than 1 ms after
+                       the frame before them although they were sent 10 ms apart, or 250; of all streams
+  gap99                99th percentile of the pause between two paced frames, edge / direct (10 ms were sent, or 250);
+                       the limit of many is on the difference of the two, the median over the rounds: a frame that is
+                       late has a longer pause before it. What all frames are late by is in +first
   limit                what the row should keep, with `over` where it does not
 
 On a busy machine trust the CPU column and ratios, not single latencies: run it again, or give it more --rounds.
@@ -76,7 +79,7 @@ pub struct Arguments {
     pub json: Option<String>,
 }
 
-const ROWS: [&str; 8] = ["trivial", "json", "sse", "paced", "identity", "memory", "ledger", "hop"];
+const ROWS: [&str; 9] = ["trivial", "json", "sse", "paced", "many", "identity", "memory", "ledger", "hop"];
 
 impl Arguments {
     /// Reads the command line; nothing when help was asked for.

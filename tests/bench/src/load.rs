@@ -61,8 +61,9 @@ async fn slice(scenario: Scenario, target: &Target, pace: Pace) -> Result<Slice,
     let begun = Instant::now();
     let until = begun + Duration::from_secs_f64(pace.seconds);
     let mut connections = JoinSet::new();
-    for _ in 0..pace.connections {
-        connections.spawn(connection(scenario, target.clone(), until));
+    for number in 0..pace.connections {
+        let wait = share(scenario.ramp(), number, pace.connections);
+        connections.spawn(connection(scenario, target.clone(), wait, until));
     }
     let seen = connections.join_all().await;
     let elapsed = begun.elapsed();
@@ -76,11 +77,19 @@ async fn slice(scenario: Scenario, target: &Target, pace: Pace) -> Result<Slice,
     Ok(slice)
 }
 
-async fn connection(scenario: Scenario, target: Target, until: Instant) -> Seen {
+/// `number` of `parts` equal parts of the whole.
+fn share(whole: Duration, number: usize, parts: usize) -> Duration {
+    let [number, parts] = [number, parts].map(|number| u32::try_from(number).unwrap_or(u32::MAX));
+    whole * number / parts.max(1)
+}
+
+/// Asks at least once.
+async fn connection(scenario: Scenario, target: Target, wait: Duration, until: Instant) -> Seen {
+    tokio::time::sleep(wait).await;
     let call = scenario.call();
     let mut seen = Seen::default();
     let mut client = None;
-    while Instant::now() < until {
+    while seen.is_empty() || Instant::now() < until {
         let mut connected = match client.take() {
             Some(client) => client,
             None => match Client::connect(&target).await {
@@ -109,6 +118,10 @@ async fn connection(scenario: Scenario, target: Target, until: Instant) -> Seen 
 }
 
 impl Seen {
+    fn is_empty(&self) -> bool {
+        self.answers.is_empty() && self.errors == 0
+    }
+
     fn fail(&mut self, error: String) {
         self.errors += 1;
         self.error.get_or_insert(error);

@@ -93,8 +93,12 @@ async fn measure(
     targets: &[Target],
     arguments: &Arguments,
 ) -> Result<(), String> {
-    for scenario in Scenario::ALL.into_iter().filter(|scenario| arguments.wants(scenario.name())) {
-        for connections in [1, 16] {
+    let wanted = |scenario: &Scenario| {
+        let name = scenario.name();
+        if scenario.on_request() { arguments.asks_for(name) } else { arguments.wants(name) }
+    };
+    for scenario in Scenario::ALL.into_iter().filter(wanted) {
+        for &connections in scenario.connections() {
             let pace = Pace { connections, seconds: arguments.seconds * scenario.slowness() };
             eprintln!("{} at {connections}", scenario.name());
             let rows = load::rounds(scenario, direct, targets, pace, arguments.rounds).await?;

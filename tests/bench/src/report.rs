@@ -62,14 +62,18 @@ pub struct Frames {
     pub least: usize,
     pub most: usize,
     pub expected: usize,
+    /// Frames that did not come, of all streams.
+    pub lost: usize,
     /// Paced frames that came together with the one before them, of all streams.
     pub merged: usize,
     pub paced: usize,
     pub gap_p99_ms: f64,
     pub gap_p99_direct_ms: f64,
+    /// How much longer the pause is than the provider's own, in the same round.
+    pub added_gap_p99_ms: f64,
 }
 
-/// Frames that were sent 10 ms apart and are closer than this came in one piece.
+/// Frames that were sent 10 ms apart, or more, and are closer than this came in one piece.
 const MERGED_MS: f64 = 1.0;
 
 /// One turn of one target.
@@ -161,10 +165,12 @@ impl Row {
                 least: slices.iter().flat_map(|slice| slice.frames.clone()).min().unwrap_or(0),
                 most: slices.iter().flat_map(|slice| slice.frames.clone()).max().unwrap_or(0),
                 expected,
+                lost: slices.iter().flat_map(|slice| &slice.frames).map(|came| expected.saturating_sub(*came)).sum(),
                 merged: slices.iter().map(|slice| slice.merged).sum(),
                 paced,
                 gap_p99_ms: median(slices.iter().map(|slice| at(&slice.gaps_ms, 0.99)).collect()),
                 gap_p99_direct_ms: median(direct.iter().map(|slice| at(&slice.gaps_ms, 0.99)).collect()),
+                added_gap_p99_ms: added(slices, direct, |slice| &slice.gaps_ms, 0.99),
             }),
         }
     }
@@ -206,5 +212,23 @@ mod tests {
         let answer = Answer { pieces, ..Answer::default() };
         let slice = Slice::of(Scenario::Paced, Duration::from_secs(1), [&answer].into_iter());
         assert_eq!((slice.frames, slice.merged, slice.gaps_ms.len()), (vec![44], 1, 40));
+    }
+
+    #[test]
+    fn what_did_not_come_is_lost_and_what_came_late_is_measured_against_the_provider() {
+        let stream = |frames: u32, late: u64| {
+            let at = |number: u32| Duration::from_millis(250) * number;
+            let mut pieces: Vec<_> = (0..frames).map(|number| (at(number), 1)).collect();
+            if let Some(piece) = pieces.get_mut(10) {
+                piece.0 += Duration::from_millis(late);
+            }
+            Slice::of(Scenario::Many, at(frames), [&Answer { pieces, ..Answer::default() }].into_iter())
+        };
+        let target = Target::new("edge", crate::target::Kind::Edge, "http://edge.test", "token", None).unwrap();
+        let row =
+            Row::new(Scenario::Many, &target, 512, &[stream(28, 40), stream(26, 40)], &[stream(28, 0), stream(28, 0)]);
+        let frames = row.frames.unwrap();
+        assert_eq!((frames.least, frames.most, frames.lost, frames.merged), (26, 28, 2, 0));
+        assert!((frames.added_gap_p99_ms - 40.0).abs() < 0.001, "{}", frames.added_gap_p99_ms);
     }
 }

@@ -1,5 +1,7 @@
 //! What is asked of every target.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::{Method, Uri};
 use serde_json::{Value, json};
@@ -13,11 +15,12 @@ pub enum Scenario {
     Json,
     Sse,
     Paced,
+    Many,
 }
 
 impl Scenario {
     /// All of them, in the order of the table.
-    pub const ALL: [Self; 4] = [Self::Trivial, Self::Json, Self::Sse, Self::Paced];
+    pub const ALL: [Self; 5] = [Self::Trivial, Self::Json, Self::Sse, Self::Paced, Self::Many];
 
     /// Its name in the table.
     pub fn name(self) -> &'static str {
@@ -26,20 +29,42 @@ impl Scenario {
             Self::Json => "json",
             Self::Sse => "sse",
             Self::Paced => "paced",
+            Self::Many => "many",
         }
     }
 
     /// How much longer its rounds must be to see as much.
     pub fn slowness(self) -> f64 {
-        if self == Self::Paced { 3.0 } else { 1.0 }
+        match self {
+            Self::Trivial | Self::Json | Self::Sse => 1.0,
+            Self::Paced => 3.0,
+            Self::Many => 8.0,
+        }
     }
 
-    /// How many frames its stream has, `[DONE]` included, and how many of them come 10 ms after the one before.
+    /// Over how many connections it is asked, one measurement for each.
+    pub fn connections(self) -> &'static [usize] {
+        if self == Self::Many { &[512] } else { &[1, 16] }
+    }
+
+    /// Whether it takes so long that it is measured only on request.
+    pub fn on_request(self) -> bool {
+        self == Self::Many
+    }
+
+    /// Within which time its connections begin, one after the other. Streams that began at once would send their frames
+    /// at once, which those of different callers do not.
+    pub fn ramp(self) -> Duration {
+        if self == Self::Many { Duration::from_secs(4) } else { Duration::ZERO }
+    }
+
+    /// How many frames its stream has, `[DONE]` included, and how many of them come a fixed time after the one before.
     pub fn frames(self) -> Option<(usize, usize)> {
         match self {
             Self::Trivial | Self::Json => None,
             Self::Sse => Some((50, 0)),
             Self::Paced => Some((44, 40)),
+            Self::Many => Some((28, 24)),
         }
     }
 
@@ -51,6 +76,7 @@ impl Scenario {
             // Beside the tokens: the role, the finish reason, and [DONE].
             Self::Sse => Call::chat(chat(true, &json!({"tokens": 47}))),
             Self::Paced => Call::chat(chat(true, &json!({"first_token_ms": 100, "tokens": 41, "interval_ms": 10}))),
+            Self::Many => Call::chat(chat(true, &json!({"first_token_ms": 100, "tokens": 25, "interval_ms": 250}))),
         }
     }
 }

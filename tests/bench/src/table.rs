@@ -22,6 +22,8 @@ const MOST_GZIP_KB: f64 = 600.0;
 const MOST_COMPONENT_KB: f64 = 400.0;
 /// The fewest streams through Spin components.
 const STREAMS_PER_SECOND: f64 = 1000.0;
+/// By how much one paced frame of a hundred may be later than the provider sent it.
+const LATEST_FRAME_MS: f64 = 5.0;
 /// The longest boot, in milliseconds.
 const LONGEST_BOOT: f64 = 1000.0;
 
@@ -168,6 +170,8 @@ fn limits(row: &Row) -> Vec<String> {
         limits.push(format!("rps >= {STREAMS_PER_SECOND}{under}"));
     }
     limits.extend(first.map(|added| format!("+first {}", verdict(added, 1.0))));
+    let late = row.frames.as_ref().filter(|_| row.scenario == "many").map(|frames| frames.added_gap_p99_ms);
+    limits.extend(late.map(|added| format!("gap99 +{added:.1} {}", verdict(added, LATEST_FRAME_MS))));
     if let Some(frames) =
         row.frames.as_ref().filter(|frames| frames.least != frames.expected || frames.most != frames.expected)
     {
@@ -182,7 +186,7 @@ fn verdict(value: f64, limit: f64) -> String {
 
 fn frame_counts(frames: &Frames) -> String {
     let counts = span(frames.least, frames.most);
-    if frames.paced > 0 { format!("{counts}, {} merged", frames.merged) } else { counts }
+    if frames.paced > 0 { format!("{counts}, {} lost, {} merged", frames.lost, frames.merged) } else { counts }
 }
 
 fn span(least: usize, most: usize) -> String {

@@ -1,5 +1,6 @@
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
+use std::thread;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -28,6 +29,18 @@ impl EventStream {
     /// `POST path` with a JSON body; returns once the head of the answer is there.
     pub fn post(base: &str, path: &str, token: &str, body: &Value) -> Self {
         Self::post_with(base, path, token, "", body)
+    }
+
+    /// The same; whoever could not be decided upon at once, on a machine that is too busy, tries again as told.
+    pub fn post_until_decided(base: &str, path: &str, token: &str, body: &Value) -> Self {
+        loop {
+            let stream = Self::post(base, path, token, body);
+            if stream.status != 503 {
+                return stream;
+            }
+            let wait = stream.head.split("retry-after: ").nth(1).expect("a 503 tells when to come back").lines().next();
+            thread::sleep(Duration::from_secs(wait.unwrap().parse().unwrap()));
+        }
     }
 
     /// The same with these further header lines, each with its end.

@@ -6,16 +6,18 @@ use platform::Context;
 
 use super::Place;
 use super::entry::{About, Entry, Form};
+use crate::claim::Claim;
 use crate::observation::Observation;
 use crate::tokens::Tokens;
 
-/// An answer as far as it has come. One that grows beyond the limit is let go of.
+/// An answer as far as it has come. One that grows beyond the limit is let go of. Of copies the first that ends is kept.
+#[derive(Clone)]
 pub(crate) struct Recording {
     largest: usize,
     form: Form,
     /// Nothing once it is too large.
     answer: Option<Vec<u8>>,
-    done: oneshot::Sender<Entry>,
+    done: Claim<oneshot::Sender<Entry>>,
 }
 
 /// How a choice ends that is neither cut short nor calls anything.
@@ -37,7 +39,7 @@ impl Recording {
             }
         }));
         let form = if streamed { Form::Chunks } else { Form::Whole };
-        Some(Self { largest, form, answer: Some(Vec::new()), done })
+        Some(Self { largest, form, answer: Some(Vec::new()), done: Claim::new(done) })
     }
 
     /// Another try begins: what the last one had is forgotten.
@@ -69,7 +71,9 @@ impl Recording {
             return;
         }
         let about = About::new(self.form, provider, model, reason, tokens);
-        let _ = self.done.send(Entry { about, answer: Bytes::from(answer) });
+        if let Some(done) = self.done.take() {
+            let _ = done.send(Entry { about, answer: Bytes::from(answer) });
+        }
     }
 }
 

@@ -1,3 +1,5 @@
+mod hedging;
+
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -19,6 +21,10 @@ enum Try {
     Unreachable,
     Silent,
     Stream(Body),
+    /// The head of a JSON answer, and this.
+    Begun(Body),
+    /// What comes after so long.
+    Late(Duration, Box<Try>),
 }
 
 /// The primary (together) and the fallback (simulator), each with its answers in order.
@@ -30,34 +36,34 @@ fn scene_with(variables: &[(&str, &str)], primary: Vec<Try>, fallback: Vec<Try>)
     let mut all = vec![("TOGETHER_API_KEY", "t-key"), ("TOGETHER_BASE_URL", "https://together.test/v1")];
     all.extend(variables);
     let scene = Scene::with(&all);
-    let database = Arc::clone(&scene.database);
+    let (database, clock) = (Arc::clone(&scene.database), scene.host.context().clock);
     let answers = Mutex::new([VecDeque::from(primary), VecDeque::from(fallback)]);
     scene.host.http.handle(move |request| {
         let host = request.uri().host().unwrap_or_default().to_owned();
         let answer = match host.as_str() {
-            "project.test" => Some(database.lock().unwrap().answer(request)),
+            "project.test" => Some((Duration::ZERO, database.lock().unwrap().answer(request))),
             "together.test" => {
                 answers.lock().unwrap()[0].pop_front().expect("no further try of the primary").answer("m-1")
             }
             _ => answers.lock().unwrap()[1].pop_front().expect("no further try of the fallback").answer("m-2"),
         };
+        let clock = Arc::clone(&clock);
         async move {
-            match answer {
-                Some(answer) => answer,
-                None => std::future::pending().await,
-            }
+            let Some((after, answer)) = answer else { return std::future::pending().await };
+            clock.sleep(after).await;
+            answer
         }
     });
     scene
 }
 
 impl Try {
-    /// The answer; nothing if there never is one.
-    fn answer(self, model: &str) -> Option<Result<Response, SendError>> {
+    /// The answer, and after how long; nothing if there never is one.
+    fn answer(self, model: &str) -> Option<(Duration, Result<Response, SendError>)> {
         let whole = format!(
             r#"{{"model":"{model}","choices":[{{"message":{{"content":"Hi."}},"finish_reason":"stop"}}],"usage":{{"prompt_tokens":4,"completion_tokens":2}}}}"#
         );
-        Some(match self {
+        let answer = match self {
             Self::Whole => Ok(response(200, "application/json", whole)),
             Self::Status(status, headers, body) => {
                 let mut answer = response(status, "application/json", body);
@@ -71,7 +77,14 @@ impl Try {
             Self::Stream(body) => {
                 Ok(http::Response::builder().header(CONTENT_TYPE, "text/event-stream").body(body).unwrap())
             }
-        })
+            Self::Begun(body) => {
+                Ok(http::Response::builder().header(CONTENT_TYPE, "application/json").body(body).unwrap())
+            }
+            Self::Late(after, answer) => {
+                return answer.answer(model).map(|(later, answer)| (after + later, answer));
+            }
+        };
+        Some((Duration::ZERO, answer))
     }
 }
 
@@ -136,6 +149,30 @@ fn s02_too_many_requests_for_good_end_in_a_429_as_the_last_provider_says_it() {
     assert_eq!(answered(&answer), by("simulator", 4));
     assert!(text(&scene, answer).contains("rate_limit_exceeded"));
     assert_eq!(scene.event()["cost_nano_usd"], 0);
+}
+
+#[test]
+fn s02_too_many_requests_are_a_429_also_where_a_stream_says_so_before_its_first_text() {
+    for (events, kind) in [
+        (
+            "data: {\"error\":{\"message\":\"org-1 is over\",\"type\":\"requests\",\"code\":\"rate_limit_exceeded\"}}\n\n",
+            "requests",
+        ),
+        ("data: {\"error\":{\"message\":\"org-1 is over\",\"type\":\"rate_limit_error\"}}\n\n", "rate_limit_error"),
+    ] {
+        let many = || stream(&[ROLE, events], true).0;
+        let scene =
+            scene_with(&[("LLM_BREAKER_FAILURES", "1")], vec![many(), many(), whole_stream()], vec![many(), many()]);
+        let answer = scene.complete(STREAM).unwrap();
+        assert_eq!((answer.status().as_u16(), answered(&answer)), (429, by("simulator", 4)));
+        assert_eq!(header(&answer, "content-type"), "application/json");
+        let body: Value = serde_json::from_str(&text(&scene, answer)).unwrap();
+        assert_eq!(body["error"]["type"], kind);
+        assert!(!body.to_string().contains("org-1"), "{body}");
+        let event = scene.event();
+        assert_eq!((&event["status"], &event["http_status"]), (&json!("upstream_error"), &json!(429)));
+        assert_eq!(answered(&scene.complete(STREAM).unwrap()), by("together", 1), "no route is left alone");
+    }
 }
 
 #[test]

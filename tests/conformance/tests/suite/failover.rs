@@ -3,7 +3,11 @@ use std::time::{Duration, Instant};
 use conformance::{Answer, Client, EventStream, Events, Rig, marker, wait_until};
 use serde_json::{Value, json};
 
-super::list![the_sixteen_failure_scenarios, s15_a_flapping_primary_is_left_alone_and_comes_back];
+super::list![
+    the_sixteen_failure_scenarios,
+    s15_a_flapping_primary_is_left_alone_and_comes_back,
+    beside_a_slow_provider_the_next_one_is_asked,
+];
 
 const PATH: &str = "/v1/chat/completions";
 
@@ -231,4 +235,33 @@ fn s15_a_flapping_primary_is_left_alone_and_comes_back(rig: &Rig) {
         assert_eq!(outcome.answer.status, 200);
         (provider(&outcome) == "openai").then_some(())
     });
+}
+
+fn beside_a_slow_provider_the_next_one_is_asked(rig: &Rig) {
+    // So slow that nothing but the hedge can have brought the answer.
+    let slow =
+        [("LLM_HEDGE_AFTER_MS", "200"), ("LLM_FIRST_TOKEN_TIMEOUT_MS", "300000"), ("LLM_ANSWER_TIMEOUT_MS", "300000")];
+    let edge = rig.edge_with(&two_providers(rig, &slow));
+    let token = rig.stack.demo.access_token.as_str();
+    let scene = Scene { rig, user: Client::new(&edge.url).bearer(token), token, url: &edge.url };
+    let cancelled = |marker: &str| {
+        wait_until("the slow answer is cancelled", || (rig.seen(marker)["cancelled"] == 1).then_some(()));
+    };
+    let outcome = scene.call(&json!([{"hang": true}, {}]));
+    scene.expect(&outcome, "simulator", 2);
+    cancelled(&outcome.marker);
+    for slow in [json!({"hang": true}), json!({"first_token_ms": 200_000, "role_first": true})] {
+        let (stream, marker) = scene.stream(&json!([slow, {"tokens": 5}]));
+        assert_eq!(stream.status, 200, "{}", stream.head);
+        assert!(stream.head.contains("x-qlp-provider: simulator"), "{}", stream.head);
+        assert!(stream.head.contains("x-qlp-attempts: 2"), "{}", stream.head);
+        let id = stream.request_id();
+        let events = stream.read_to_end();
+        assert!(events.done() && events.error().is_none(), "{events:?}");
+        cancelled(&marker);
+        let row = rig.usage_row(&id);
+        assert_eq!(rig.usage_rows(&id).len(), 1);
+        assert_eq!((&row["provider"], &row["attempts"]), (&json!("simulator"), &json!(2)));
+        assert_eq!((&row["status"], &row["output_tokens"]), (&json!("success"), &json!(5)));
+    }
 }

@@ -120,13 +120,7 @@ fn a_thousand_streams(rig: &Rig, settings: &[(&str, &str)]) {
         let (at_once, name, url) = (&at_once, &name, edge.url.as_str());
         let ask = |number: usize| {
             at_once.wait();
-            let stream = loop {
-                let stream = EventStream::post(url, PATH, token, &slow_stream(name));
-                if stream.status != 503 {
-                    break stream;
-                }
-                thread::sleep(wait_of(stream.head.split("retry-after: ").nth(1).unwrap().lines().next().unwrap()));
-            };
+            let stream = EventStream::post_until_decided(url, PATH, token, &slow_stream(name));
             assert!([200, 429].contains(&stream.status), "{}", stream.head);
             let (id, stays) = (stream.request_id(), number.is_multiple_of(2));
             if stream.status == 429 {

@@ -1,4 +1,7 @@
-use conformance::{EventStream, Rig, marker, wait_until};
+use std::sync::Barrier;
+use std::thread;
+
+use conformance::{EventStream, Events, Rig, marker, wait_until};
 use serde_json::{Value, json};
 
 super::list![
@@ -11,7 +14,7 @@ super::list![
     azures_filter_chunks_pass,
     hanging_up_cancels_the_provider_and_leaves_one_row,
     closing_at_done_is_a_success,
-    many_streams_at_once_lose_nothing,
+    of_512_paced_streams_each_has_every_event_once,
 ];
 
 const PATH: &str = "/v1/chat/completions";
@@ -150,17 +153,60 @@ fn closing_at_done_is_a_success(rig: &Rig) {
     assert_eq!((&row["status"], &row["usage_source"]), (&json!("success"), &json!("provider")), "{row}");
 }
 
-fn many_streams_at_once_lose_nothing(rig: &Rig) {
-    let expected = rig.stream(&Rig::chat(&marker("alone"), &json!({"tokens": 30}), true)).read_to_end();
-    let read = || {
-        let body = Rig::chat(&marker("crowd"), &json!({"tokens": 30, "interval_ms": 3}), true);
-        rig.stream(&body).read_to_end()
+/// How many streams at the same time, and how many events with text each has, a quarter of a second apart.
+const STREAMS: usize = 512;
+const WORDS: usize = 24;
+
+/// Every stream has a text of its own, so that an event that is lost, comes twice or gets into another stream shows.
+fn of_512_paced_streams_each_has_every_event_once(rig: &Rig) {
+    let patient = ["HEADERS", "FIRST_TOKEN", "IDLE"].map(|limit| (format!("LLM_{limit}_TIMEOUT_MS"), "120000".into()));
+    let edge = rig.edge_with(&patient);
+    let name = marker("paced");
+    let request = |number: usize| {
+        let words: Vec<_> = (0..WORDS).map(|word| format!("{}-{word}", stamp(number))).collect();
+        let mut body = Rig::chat(&name, &json!({"text": words.join(" "), "interval_ms": 250}), true);
+        body["stream_options"] = json!({"include_usage": true});
+        body
     };
-    let all: Vec<_> = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..64).map(|_| scope.spawn(read)).collect();
-        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    let mut direct = request(0);
+    direct["model"] = json!("sim-1");
+    let simulator = &rig.stack.simulator.as_ref().unwrap().url;
+    let sent = anonymous(&EventStream::post(simulator, PATH, "sk-canary-provider-key", &direct).read_to_end());
+    assert_eq!(sent.len(), WORDS + 4, "the role, the words, the finish reason, the usage, [DONE]: {sent:?}");
+    let at_once = Barrier::new(STREAMS);
+    let read = |number: usize| {
+        at_once.wait();
+        let token = &rig.stack.demo.access_token;
+        let stream = EventStream::post_until_decided(&edge.url, PATH, token, &request(number));
+        assert_eq!(stream.status, 200, "{}", stream.head);
+        stream.read_to_end()
+    };
+    let all: Vec<_> = thread::scope(|scope| {
+        let small = || thread::Builder::new().stack_size(256 * 1024);
+        let reading = (0..STREAMS).map(|number| small().spawn_scoped(scope, move || read(number)).unwrap());
+        reading.collect::<Vec<_>>().into_iter().map(|stream| stream.join().unwrap()).collect()
     });
-    for events in all {
-        assert_eq!(timeless(&events.data), timeless(&expected.data));
+    for (number, events) in all.iter().enumerate() {
+        let expected: Vec<_> = sent.iter().map(|data| data.replace(&stamp(0), &stamp(number))).collect();
+        assert_eq!(anonymous(events), expected, "stream {number}");
+        assert!(events.complete, "stream {number}");
     }
+    let seen = wait_until("the provider has seen all of them end", || {
+        let seen = rig.seen(&name);
+        (seen["finished"] == STREAMS + 1).then_some(seen)
+    });
+    assert_eq!(seen["cancelled"], 0, "{seen}");
+}
+
+/// The beginning of each word of a stream's text.
+fn stamp(number: usize) -> String {
+    format!("s{number:04}")
+}
+
+/// The `data` of each event, byte for byte but for the answer's id and time, which must be the same in all of them.
+fn anonymous(events: &Events) -> Vec<String> {
+    let first: Value = serde_json::from_str(&events.data[0]).unwrap();
+    let (id, created) = (first["id"].to_string(), format!("\"created\":{}", first["created"]));
+    let strip = |data: &String| data.replace(&id, "\"\"").replace(&created, "\"created\":0");
+    events.data.iter().map(strip).collect()
 }
