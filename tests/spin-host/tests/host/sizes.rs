@@ -6,7 +6,7 @@ use std::path::Path;
 const LIMITS: [(&str, u64); 5] = [
     ("spin-ops", 458_000),
     ("spin-auth", 1_235_000),
-    ("spin-llm-proxy", 1_505_000),
+    ("spin-llm-proxy", 1_512_000),
     ("spin-rate-limit", 1_074_000),
     ("spin-signature", 320_000),
 ];
