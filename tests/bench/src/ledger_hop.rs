@@ -28,7 +28,7 @@ pub struct Hops {
 /// A counter in JavaScript, in memory alone.
 pub const COUNTER: &str = "counter";
 /// A counter in JavaScript, written at each request.
-const WRITTEN: &str = "counter, written";
+pub const WRITTEN: &str = "counter, written";
 /// Two rates.
 pub const TAKE: &str = "take";
 /// A call that is reserved and settled in turns: half a call, kept on disk before it is answered.

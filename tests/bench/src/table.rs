@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::identity::{FIRST_SIGHT, Identity, SEEN};
-use crate::ledger_hop::{CALL, COUNTER, Hops, TAKE};
+use crate::ledger_hop::{CALL, COUNTER, Hops, TAKE, WRITTEN};
 use crate::report::{Frames, Report, Row};
 use crate::wasm::Size;
 
@@ -45,8 +45,8 @@ pub fn render(report: &Report) -> String {
         text.push_str(&align(&IDENTITY_HEAD, &report.identity.iter().map(identity_cells).collect::<Vec<_>>()));
     }
     if !report.hops.is_empty() {
-        let yardstick = report.hops.iter().find(|row| row.hop == COUNTER).map(|row| row.added_us);
-        text.push_str(&align(&HOP_HEAD, &report.hops.iter().map(|row| hop_cells(row, yardstick)).collect::<Vec<_>>()));
+        let rows: Vec<_> = report.hops.iter().map(|row| hop_cells(row, &report.hops)).collect();
+        text.push_str(&align(&HOP_HEAD, &rows));
     }
     for memory in &report.memory {
         let sizes: Vec<String> =
@@ -130,10 +130,15 @@ fn identity_cells(row: &Identity) -> [String; 7] {
     ]
 }
 
-/// A hop may cost 120 us where a counter in JavaScript costs 55, and as many times what that costs here.
-fn hop_cells(row: &Hops, yardstick: Option<f64>) -> [String; 7] {
-    let limit =
-        matches!(row.hop, TAKE | CALL).then(|| yardstick.map_or(120.0, |counter| (counter * 120.0 / 55.0).round()));
+/// A hop may cost 120 us where a counter in JavaScript costs 55, and as many times what one costs here that keeps as much.
+fn hop_cells(row: &Hops, all: &[Hops]) -> [String; 7] {
+    let yardstick = match row.hop {
+        TAKE => Some(COUNTER),
+        CALL => Some(WRITTEN),
+        _ => None,
+    };
+    let counter = |hop| all.iter().find(|row| row.hop == hop).map_or(55.0, |row| row.added_us);
+    let limit = yardstick.map(|hop| (counter(hop) * 120.0 / 55.0).round());
     [
         row.target.clone(),
         row.hop.to_owned(),

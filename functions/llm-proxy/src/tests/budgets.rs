@@ -51,6 +51,23 @@ fn every_limited_answer_tells_where_the_limits_stand() {
 }
 
 #[test]
+fn the_ledger_is_asked_once_before_the_provider_and_told_once_after_the_answer() {
+    let scene = Scene::new();
+    let (ledger, asked) = (scene.host.ledger.clone(), Arc::new(Mutex::new(Vec::new())));
+    let noted = Arc::clone(&asked);
+    scene.provider(move || {
+        noted.lock().unwrap().push(ledger.applied());
+        Ok(response(200, "application/json", ANSWER))
+    });
+    scene.complete(REQUEST).unwrap();
+    let asked = asked.lock().unwrap().clone();
+    assert!(matches!(&*asked[0], [(_, operations)] if matches!(&**operations, [Operation::Reserve(_)])), "{asked:?}");
+    assert_eq!(scene.events().len(), 1);
+    let after = scene.host.ledger.applied().split_off(1);
+    assert!(matches!(&*after, [(_, operations)] if matches!(&**operations, [Operation::Settle { .. }])), "{after:?}");
+}
+
+#[test]
 fn who_waits_as_told_gets_through() {
     let scene = scene_with(&[rate(2)]);
     for _ in 0..2 {
