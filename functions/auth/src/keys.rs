@@ -132,7 +132,7 @@ impl Changes {
             ("cache", self.cache.map(|mode| json!(mode))),
         ];
         let given = members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
-        let mut payload = serde_json::Map::new();
+        let mut payload = serde_json::Map::new(); // to collect would bring a sort of its own
         payload.extend(given);
         if payload.is_empty() {
             let detail = "Name at least one of name, allowed_models, allowed_endpoints, max_output_tokens and cache.";

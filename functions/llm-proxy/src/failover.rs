@@ -1,7 +1,6 @@
 //! Tries one way after the other until one answers; beside a slow one the next, where that is wanted.
 
-use std::future::Future;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
@@ -131,25 +130,14 @@ impl<'a> Failover<'a> {
         }
     }
 
-    async fn hedged(&mut self, index: usize, way: &'a Way<'a>, call: Call, after: Duration) -> Outcome {
-        let spare = call.beside();
-        let first = pin!(self.asker.run(way, call));
-        self.race(index, way, first, spare, after).await
-    }
-
-    /// Gives `first` some time for itself; then the next way is asked too, once for each call. Who answers first wins.
+    /// Gives `way` some time for itself; then the next one is asked too, once for each call. Who answers first wins.
     ///
     /// Both belong to this request, so nothing is spawned: hosts bind I/O to the request that began it. The slower one is
     /// dropped, which cancels it.
-    async fn race(
-        &mut self,
-        index: usize,
-        way: &'a Way<'a>,
-        mut first: Pin<&mut impl Future<Output = Outcome>>,
-        spare: Call,
-        after: Duration,
-    ) -> Outcome {
-        let asker = self.asker;
+    async fn hedged(&mut self, index: usize, way: &'a Way<'a>, call: Call, after: Duration) -> Outcome {
+        let (asker, spare) = (self.asker, call.beside());
+        let mut first = pin!(asker.run(way, call));
+        let spare = spare; // dropped before the first, which tells how the call ended when the caller hangs up
         if let Either::Left((outcome, _)) = select(first.as_mut(), asker.context.clock.sleep(after)).await {
             return outcome;
         }

@@ -20,10 +20,8 @@ impl<'a> Members<'a> {
         let members: Self = serde_json::from_str(text).map_err(|error| unreadable(&error, pointer))?;
         let mut names = BTreeSet::new();
         match members.0.iter().find(|(name, _)| !names.insert(name)) {
-            Some((name, _)) => {
-                let pointer = format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1"));
-                Err(Problem::new(kinds::INVALID_REQUEST).at(pointer, "The member is there twice: name it once."))
-            }
+            Some((name, _)) => Err(Problem::new(kinds::INVALID_REQUEST)
+                .at(below(pointer, name), "The member is there twice: name it once.")),
             None => Ok(members),
         }
     }
@@ -41,6 +39,11 @@ impl<'a> Members<'a> {
     pub(crate) fn get(&self, name: &str) -> Option<&'a RawValue> {
         self.0.iter().find(|(known, _)| known == name).map(|(_, value)| *value)
     }
+}
+
+/// Where the member `name` of the object at `pointer` stands (RFC 6901).
+pub(crate) fn below(pointer: &str, name: &str) -> String {
+    format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1"))
 }
 
 fn unreadable(error: &serde_json::Error, pointer: &str) -> Problem {

@@ -78,19 +78,17 @@ pub(crate) async fn in_time(
     if !availability.may_ask(context) {
         return Err("it has not answered lately".to_owned());
     }
-    let answer = timeout(&*context.clock, config.deadline, asking).await;
-    match &answer {
-        // An account that is full is one caller's matter: the others are still answered.
-        Ok(Ok(_)) => availability.succeeded(),
-        _ => availability.failed(context),
-    }
-    match answer {
-        Ok(Ok(outcomes)) => decisions(outcomes)
-            .filter(|decisions| decisions.len() == count)
-            .ok_or_else(|| "the account is full".to_owned()),
-        Ok(Err(error)) => Err(error.to_string()),
+    let answer = match timeout(&*context.clock, config.deadline, asking).await {
+        Ok(answer) => answer.map_err(|error| error.to_string()),
         Err(_) => Err("it did not answer in time".to_owned()),
+    };
+    match &answer {
+        Ok(_) => availability.succeeded(),
+        Err(_) => availability.failed(context),
     }
+    // An account that is full is one caller's matter: the others are still answered.
+    let decisions = decisions(answer?).filter(|decisions| decisions.len() == count);
+    decisions.ok_or_else(|| "the account is full".to_owned())
 }
 
 /// None if one of them was not decided.

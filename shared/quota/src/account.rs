@@ -71,8 +71,8 @@ enum Stage {
 
 /// How many calls, and how many counters, an account may hold.
 const CAPACITY: usize = 50_000;
-/// How long the end of a call is remembered: longer than anybody repeats it within one attempt to tell it. With
-/// [`CAPACITY`] it bounds the calls of an account to 833 a second. A row whose call is forgotten is written once by its id.
+/// How long the end of a call is remembered, for those who tell it again. Whoever does so later is told that it is unknown,
+/// and its row has its id. With [`CAPACITY`] this bounds the calls of an account to 833 a second.
 const REMEMBERED: u64 = 60_000_000_000;
 /// How long a correction is remembered, which a person may repeat.
 const CORRECTION_REMEMBERED: u64 = 600_000_000_000;

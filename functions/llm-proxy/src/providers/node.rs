@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use problem::Problem;
 use serde_json::value::RawValue;
 
-use crate::members::{Members, invalid};
+use crate::members::{Members, below, invalid};
 
 /// A value of the caller's request, and where it stands (RFC 6901).
 pub(super) struct Node<'a> {
@@ -80,8 +80,8 @@ impl<'a> Object<'a> {
         let Self { members, pointer } = self;
         let present = members.0.into_iter().filter(|(_, raw)| raw.get() != "null");
         present.map(move |(name, raw)| {
-            let node = Node { raw, pointer: format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1")) };
-            (name, node)
+            let pointer = below(&pointer, &name);
+            (name, Node { raw, pointer })
         })
     }
 

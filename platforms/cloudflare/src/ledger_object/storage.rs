@@ -67,7 +67,7 @@ impl Storage {
     // A write that fails later ends the object, so nobody has to wait for the promises.
     fn write_with(&self, writes: &[Write], options: &JsValue) -> Result<(), JsValue> {
         for writes in writes.chunks(AT_ONCE) {
-            let mut puts = BTreeMap::new();
+            let mut puts = BTreeMap::new(); // to collect would bring a sort of its own
             puts.extend(writes.iter().filter_map(|(key, text)| Some((key, text.as_ref()?))));
             if !puts.is_empty() {
                 // One text crosses faster than each name and value.

@@ -68,10 +68,8 @@ impl Changed {
 impl Account {
     /// What has changed since the last time.
     pub fn changes(&mut self) -> Changes {
-        let forgotten = std::mem::take(&mut self.changed.forgotten);
-        let Changed { calls, subjects, ended, .. } = std::mem::take(&mut self.changed);
-        self.changed.forgotten = forgotten;
-        let mut changes = Changes { ended, ..Changes::default() };
+        let (calls, subjects) = (std::mem::take(&mut self.changed.calls), std::mem::take(&mut self.changed.subjects));
+        let mut changes = Changes { ended: std::mem::take(&mut self.changed.ended), ..Changes::default() };
         for name in std::mem::take(&mut self.counters.changed_budgets) {
             let counter = self.counters.by_name.get(&name);
             changes.binding.insert(format!("{COUNTER}{name}"), counter.and_then(text));
@@ -91,7 +89,7 @@ impl Account {
     pub fn fleeting_changes(&mut self) -> BTreeMap<String, Option<String>> {
         let rates = std::mem::take(&mut self.counters.changed_rates);
         let rate = |name: String| (format!("{COUNTER}{name}"), self.counters.by_name.get(&name).and_then(text));
-        let mut changes = BTreeMap::new();
+        let mut changes = BTreeMap::new(); // to collect would sort first, which is code of its own for each type
         changes.extend(rates.into_iter().map(rate));
         // One that has been begun again under the same name is told as it is.
         let forgotten = std::mem::take(&mut self.changed.forgotten);
