@@ -6,6 +6,7 @@
 mod availability;
 mod config;
 mod fields;
+mod gathering;
 mod member;
 mod names;
 mod refusal;
@@ -15,6 +16,7 @@ mod take;
 pub use availability::Availability;
 pub use config::Config;
 pub use fields::describe;
+pub use gathering::Gathering;
 pub use member::Member;
 pub use names::{Level, rule};
 pub use refusal::{refused, unavailable};
