@@ -107,8 +107,15 @@ impl Launcher {
         fs::create_dir_all(&directory)
             .map_err(|error| Error::step(format!("create {}", directory.display()), error))?;
         let modules = self.modules.as_deref().unwrap_or(Path::new("dist"));
-        let options =
-            local_workerd::Options { root: &self.root, modules, directory: &directory, port, variables, log: &log };
+        let options = local_workerd::Options {
+            root: &self.root,
+            modules,
+            directory: &directory,
+            port,
+            variables,
+            log: &log,
+            v8_flags: &[],
+        };
         let workerd = Workerd::spawn(&options).map_err(|error| Error::step("start workerd", error))?;
         Ok(Edge { url: workerd.url().to_owned(), host: Host::Workerd, log, server: Server::Workerd(workerd) })
     }

@@ -24,6 +24,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         port,
         variables: variables.collect(),
         log: &log,
+        v8_flags: &[],
     };
     let workerd = Workerd::spawn(&options)?;
     println!("{} pid {} log {}", workerd.url(), workerd.pid(), log.display());

@@ -13,6 +13,8 @@ pub(crate) struct Configuration<'a> {
     pub variables: &'a [&'a str],
     /// Where Durable Objects and KV keep their data.
     pub data: &'a Path,
+    /// Passed on to V8.
+    pub v8_flags: &'a [&'a str],
 }
 
 /// Kept equal to `wrangler.toml`.
@@ -23,12 +25,12 @@ impl Configuration<'_> {
     pub fn text(&self) -> String {
         let (port, date) = (self.port, COMPATIBILITY_DATE);
         let (objects, kv) = (quoted(&self.data.join("objects")), quoted(&self.data.join("kv")));
-        let (modules, bindings) = (self.modules(), self.bindings());
+        let (modules, bindings, v8_flags) = (self.modules(), self.bindings(), self.v8_flags());
         format!(
             r#"using Workerd = import "/workerd/workerd.capnp";
 
 const config :Workerd.Config = (
-  services = [
+{v8_flags}  services = [
     (name = "worker", worker = .worker),
     (name = "kv", worker = .kv),
     (name = "cron", worker = .cron),
@@ -72,6 +74,11 @@ const cron :Workerd.Worker = (
         )
     }
 
+    fn v8_flags(&self) -> String {
+        let flags: Vec<_> = self.v8_flags.iter().map(|flag| format!("\"{flag}\"")).collect();
+        if flags.is_empty() { String::new() } else { format!("  v8Flags = [{}],\n", flags.join(", ")) }
+    }
+
     fn modules(&self) -> String {
         self.modules.iter().fold(String::new(), |mut text, name| {
             let kind = if Path::new(name).extension().is_some_and(|ext| ext == "wasm") { "wasm" } else { "esModule" };
@@ -100,8 +107,13 @@ mod tests {
     #[test]
     fn values_of_variables_are_not_in_the_configuration() {
         let modules = ["worker.js".to_owned(), "index_bg.wasm".to_owned()];
-        let configuration =
-            Configuration { port: 0, modules: &modules, variables: &["API_KEY"], data: Path::new("/a \"b\"") };
+        let configuration = Configuration {
+            port: 0,
+            modules: &modules,
+            variables: &["API_KEY"],
+            data: Path::new("/a \"b\""),
+            v8_flags: &[],
+        };
         let text = configuration.text();
         assert!(text.contains(r#"(name = "API_KEY", fromEnvironment = "API_KEY")"#));
         assert!(text.contains(r#"(name = "index_bg.wasm", wasm = embed "modules/index_bg.wasm")"#));

@@ -31,6 +31,8 @@ pub struct Options<'a> {
     pub variables: BTreeMap<String, String>,
     /// The file that takes everything workerd prints.
     pub log: &'a Path,
+    /// Flags of V8, such as those by which a test has its compiler optimize early.
+    pub v8_flags: &'a [&'a str],
 }
 
 /// A running workerd; dropping it stops it.
@@ -199,8 +201,14 @@ fn write_configuration(options: &Options<'_>) -> Result<(), Error> {
         return Err(Error::VariableName((*name).to_owned()));
     }
     let data = fs::canonicalize(directory.join("data")).map_err(Error::io("find the data folder"))?;
-    let configuration =
-        Configuration { port: options.port, modules: &names, variables: &variables, data: &data }.text();
+    let configuration = Configuration {
+        port: options.port,
+        modules: &names,
+        variables: &variables,
+        data: &data,
+        v8_flags: options.v8_flags,
+    }
+    .text();
     let files = HELPERS.into_iter().chain([("config.capnp", configuration.as_str())]);
     files.into_iter().try_for_each(|(name, text)| {
         fs::write(directory.join(name), text).map_err(Error::io(format!("write {name} to {}", directory.display())))
