@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use limits::{Answered, Gathering};
+use limits::Answered;
 use platform::{BoxFuture, Context, Timestamp};
 use quota::account::{Operation, Outcome, Reserve};
 use supabase::Supabase;
@@ -20,7 +20,6 @@ use supabase::Supabase;
 /// another. Who adds an ending while somebody writes is done; the writer looks again before it stops.
 pub(crate) struct Settlements {
     supabase: Supabase,
-    reservations: Gathering,
     state: Mutex<State>,
     limits: Limits,
 }
@@ -73,14 +72,14 @@ const LEASE: Duration = Duration::from_secs(10);
 
 impl Settlements {
     pub(crate) fn new(supabase: Supabase, limits: Limits) -> Arc<Self> {
-        Arc::new(Self { supabase, reservations: Gathering::default(), state: Mutex::default(), limits })
+        Arc::new(Self { supabase, state: Mutex::default(), limits })
     }
 
     /// Asks the ledger in the background of this request, waits there for the call's end, and tells it.
     pub(crate) fn expect(self: &Arc<Self>, answered: Answered, account: String, reserve: Reserve, context: &Context) {
         let (settlements, background) = (Arc::clone(self), context.clone());
         context.background.spawn(Box::pin(async move {
-            if let Some(operation) = answered.run(&settlements.reservations, &account, reserve, &background).await {
+            if let Some(operation) = answered.run(&account, reserve, &background).await {
                 settlements.add(Ending { account, operation });
                 settlements.write(&background).await;
             }

@@ -31,7 +31,6 @@ class Invocation {
   rouse; // continues this invocation from another one's call
   finished = false; // no task is left
   #exchanges;
-  #timer;
   #streams;
 
   constructor(request) {
@@ -47,12 +46,12 @@ class Invocation {
     return (this.#streams ??= new Map());
   }
 
+  // A timer that was set before rings as well: to ring for nothing costs less than to clear it.
   ringIn(milliseconds) {
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => enter(this, edge.ring), milliseconds);
+    setTimeout(() => enter(this, edge.ring), milliseconds);
   }
 
-  // No task is left. The host drops the timer with the invocation, which costs less than to clear it.
+  // No task is left. The host drops the timers with the invocation, which costs less than to clear them.
   finish() {
     this.finished = true;
     if (!this.end) return;
@@ -64,7 +63,6 @@ class Invocation {
   lose() {
     this.respond?.(failure(this.incoming.message));
     for (const exchange of this.exchanges.values()) exchange.abort.abort();
-    clearTimeout(this.#timer);
     for (const stream of this.streams.values()) stream.error(new Error("the answer was cut off"));
     this.end?.();
   }

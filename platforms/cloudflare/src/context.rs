@@ -44,7 +44,7 @@ pub fn install(variables: &str, bindings: &JsValue) {
         entropy: Arc::new(Entropy),
         variables: Arc::new(variables),
         cache: Arc::new(KeyValue(KvStore::from_this(bindings, CACHE).ok())),
-        ledger: Arc::new(Ledger),
+        ledger: Arc::new(Ledger::default()),
         background: Arc::new(Background),
         signatures: Arc::new(SignatureVerifier),
         signer: Arc::new(Signer),

@@ -16,7 +16,7 @@ extern "C" {
     /// Calls `resume` soon, inside the invocation.
     pub fn wake(invocation: u32);
 
-    /// Sets the invocation's timer, in place of the one that is set: it calls `ring` after some milliseconds.
+    /// Sets a timer of the invocation, beside those that are set: it calls `ring` after some milliseconds.
     #[wasm_bindgen(js_name = setTimer)]
     pub fn set_timer(invocation: u32, milliseconds: i32);
 

@@ -1,18 +1,45 @@
 use async_trait::async_trait;
+use limits::Gathering;
 use platform::StoreError;
 use quota::{Decision, Take, account};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::clock::Clock;
 use crate::executor::InvocationId;
 use crate::host;
 use crate::operation::{Operation, Outcome};
 
-/// The ledger's Durable Objects, one per shard and account.
-pub struct Ledger;
+/// The ledger's Durable Objects, one per shard and account. Reservations gather: a hop costs more than what it decides.
+#[derive(Default)]
+pub struct Ledger {
+    reservations: Gathering,
+}
+
+/// Whatever is asked is a hop of its own.
+struct Objects;
 
 #[async_trait]
 impl platform::Ledger for Ledger {
+    async fn take(&self, shard: &str, takes: &[Take]) -> Result<Decision, StoreError> {
+        Objects.take(shard, takes).await
+    }
+
+    async fn apply(
+        &self,
+        account: &str,
+        operations: &[account::Operation],
+    ) -> Result<Vec<account::Outcome>, StoreError> {
+        let [account::Operation::Reserve(reserve)] = operations else {
+            return Objects.apply(account, operations).await;
+        };
+        let outcome = self.reservations.reserve(&Objects, &Clock, account, reserve.clone()).await?;
+        Ok(Vec::from([outcome]))
+    }
+}
+
+#[async_trait]
+impl platform::Ledger for Objects {
     async fn take(&self, shard: &str, takes: &[Take]) -> Result<Decision, StoreError> {
         ask(host::take, shard, takes).await
     }

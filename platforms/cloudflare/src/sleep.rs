@@ -1,4 +1,4 @@
-//! The sleeps of each invocation, on at most one timer of the host.
+//! The sleeps of each invocation, on as few timers of the host as possible.
 //!
 //! Nearly every sleep is a deadline that does not pass, and a timer of the host costs more than what it guards. So a sleep
 //! that is over leaves the timer alone, and the next one uses it.
@@ -25,7 +25,7 @@ pub struct Sleep {
 struct Sleeps {
     /// By time, in milliseconds since the epoch, and number.
     waiting: BTreeMap<(i64, u32), Waker>,
-    /// When the host's timer rings, if one is set.
+    /// When the earliest of the host's timers rings, if one is known to be set.
     rings: Option<i64>,
 }
 

@@ -1,5 +1,4 @@
-use platform::{BoxFuture, Signal};
-use spin_sdk::wasip3::wit_stream;
+use platform::BoxFuture;
 
 use crate::task;
 
@@ -10,15 +9,5 @@ pub(crate) struct Background;
 impl platform::Background for Background {
     fn spawn(&self, task: BoxFuture<'static, ()>) {
         task::spawn(task);
-    }
-
-    /// The SDK wakes no task from another one, so the host does it: a stream of the host tells its reader when its writer is
-    /// dropped.
-    fn signal(&self) -> (Signal, BoxFuture<'static, ()>) {
-        let (signal, mut given) = wit_stream::new::<u8>();
-        let wait = async move {
-            given.next().await;
-        };
-        (Box::new(signal), Box::pin(wait))
     }
 }

@@ -3,7 +3,7 @@ use platform::{Context, StoreError};
 use problem::Problem;
 use quota::account::{Decision, Operation, Outcome, Reserve, Standing};
 
-use crate::{Availability, Config, Gathering, refusal, take};
+use crate::{Availability, Config, refusal, take};
 
 /// A call that may begin. It ends by [`Reservation::end`]; one that is dropped before came to nothing.
 pub struct Reservation {
@@ -14,7 +14,7 @@ pub struct Reservation {
 
 /// What becomes of a reservation in the background of its request: the ledger's answer, and later the operation that
 /// ends the call. None if nothing was reserved.
-pub struct Answered(oneshot::Sender<Result<Outcome, StoreError>>, oneshot::Receiver<Operation>);
+pub struct Answered(oneshot::Sender<Result<Vec<Outcome>, StoreError>>, oneshot::Receiver<Operation>);
 
 impl Reservation {
     /// Tells what became of the call, with [`Operation::Settle`] or [`Operation::Release`].
@@ -37,10 +37,7 @@ pub async fn reserve(
     let ((answer, answered), (ended, end)) = (oneshot::channel(), oneshot::channel());
     let asking = async move {
         spawn(Answered(answer, end));
-        let answer = answered.await;
-        let outcome =
-            answer.unwrap_or_else(|_| Err(StoreError::Unavailable("the background work was ended".into())))?;
-        Ok(Vec::from([outcome]))
+        answered.await.unwrap_or_else(|_| Err(StoreError::Unavailable("the background work was ended".into())))
     };
     let decided = take::in_time(config, availability, context, 1, asking).await;
     match decided.map(|decisions| decisions.into_iter().next().unwrap_or_default()) {
@@ -62,21 +59,15 @@ fn admit(decision: Decision, ended: oneshot::Sender<Operation>) -> Result<Reserv
 impl Answered {
     /// Asks, and waits for the call's end. What the call then has to report is returned: also for one that was admitted
     /// too late, which nobody waits for any more.
-    pub async fn run(
-        self,
-        gathering: &Gathering,
-        account: &str,
-        reserve: Reserve,
-        context: &Context,
-    ) -> Option<Operation> {
+    pub async fn run(self, account: &str, reserve: Reserve, context: &Context) -> Option<Operation> {
         let id = reserve.id.clone();
-        let outcome = gathering.reserve(account, reserve, context).await;
-        let may_hold = match &outcome {
-            Ok(outcome) => matches!(outcome, Outcome::Decided(decision) if decision.allowed),
+        let outcomes = context.ledger.apply(account, &[Operation::Reserve(reserve)]).await;
+        let may_hold = match &outcomes {
+            Ok(outcomes) => matches!(outcomes.as_slice(), [Outcome::Decided(decision)] if decision.allowed),
             Err(_) => true, // it may have been done all the same
         };
         // Who has stopped waiting has dropped the other end too.
-        let _ = self.0.send(outcome);
+        let _ = self.0.send(outcomes);
         match self.1.await {
             Ok(operation) => Some(operation),
             Err(_) => may_hold.then_some(Operation::Release { id, record: None }),

@@ -1,11 +1,4 @@
-use std::any::Any;
-
-use futures_channel::oneshot;
-
 use crate::BoxFuture;
-
-/// Is given to whoever waits for it when it is dropped.
-pub type Signal = Box<dyn Any + Send>;
 
 /// Work that goes on after the response has been returned.
 ///
@@ -14,14 +7,4 @@ pub type Signal = Box<dyn Any + Send>;
 pub trait Background: Send + Sync {
     /// Starts `task` beside the request that spawned it.
     fn spawn(&self, task: BoxFuture<'static, ()>);
-
-    /// A signal from another request, and what waits for it in this one. Within a request any channel does, but not every
-    /// host lets the tasks of one request wake those of another.
-    fn signal(&self) -> (Signal, BoxFuture<'static, ()>) {
-        let (signal, given) = oneshot::channel::<()>();
-        let wait = async {
-            let _ = given.await; // nothing is ever sent
-        };
-        (Box::new(signal), Box::pin(wait))
-    }
 }

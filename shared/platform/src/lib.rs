@@ -25,7 +25,7 @@ pub mod contract;
 #[cfg(feature = "fakes")]
 pub mod fakes;
 
-pub use background::{Background, Signal};
+pub use background::Background;
 pub use body::{Body, BodyError, ByteStream, Content};
 pub use clock::{Clock, Elapsed, timeout};
 pub use configuration::{Configuration, ConfigurationError};

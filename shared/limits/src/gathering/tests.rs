@@ -27,9 +27,8 @@ impl Scene {
 
     /// Begins the reservation `id` in `account`, as far as it goes by itself.
     fn begin_in(&self, account: &'static str, id: &str) -> Reservation<'_> {
-        let (reserve, context) = (reserve(id), self.host.context());
-        let mut begun: Reservation<'_> =
-            Box::pin(async move { self.gathering.reserve(account, reserve, &context).await });
+        let Host { ledger, clock, .. } = &self.host;
+        let mut begun: Reservation<'_> = Box::pin(self.gathering.reserve(ledger, clock, account, reserve(id)));
         assert!(poll(&mut begun).is_none());
         begun
     }
@@ -40,7 +39,7 @@ impl Scene {
 
     /// Makes the reservation `id`; whether it was allowed.
     async fn make(&self, id: &str) -> Result<bool, StoreError> {
-        self.gathering.reserve(ACCOUNT, reserve(id), &self.host.context()).await.map(allowed)
+        self.gathering.reserve(&self.host.ledger, &self.host.clock, ACCOUNT, reserve(id)).await.map(allowed)
     }
 
     /// The calls that the ledger was asked for, a list for each time it was asked.
@@ -107,6 +106,23 @@ fn an_answer_that_is_long_in_coming_is_not_waited_for() {
     let rest: Vec<_> = [2, 1, 3].map(|number: usize| poll(&mut all[number])).into();
     assert_eq!(rest, [true, true, false].map(|allowed| Some(Ok(allowed))));
     assert_eq!(scene.asked(), [vec!["a"], vec!["c", "b"], vec!["d"]]);
+}
+
+#[test]
+fn a_ledger_that_takes_its_time_is_asked_at_once_until_it_is_quick_again() {
+    let scene = Scene::held();
+    let mut slow = scene.begin("a");
+    scene.host.clock.advance(PATIENCE);
+    scene.host.ledger.let_through();
+    assert_eq!(poll(&mut slow), Some(Ok(true)));
+    scene.host.ledger.hold();
+    let mut all = ["b", "c"].map(|id| scene.begin(id));
+    assert_eq!(scene.asked(), [["a"], ["b"], ["c"]]);
+    scene.host.ledger.let_through();
+    assert_eq!(all.each_mut().map(poll), [Some(Ok(true)), Some(Ok(true))]);
+    scene.host.ledger.hold();
+    let _again = ["d", "e"].map(|id| scene.begin(id));
+    assert_eq!(scene.asked().last().unwrap(), &["d"]);
 }
 
 #[test]
