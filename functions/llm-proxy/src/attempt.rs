@@ -173,13 +173,12 @@ async fn stream(
     if let Err(ending) = relay.begin().await {
         // Nothing has reached the caller, so nothing was truncated.
         let call = relay.into_call();
-        let failure = match &ending {
-            Ending::Reported(words) if words.is_too_many_requests() => {
-                let refusal = Refusal { status: StatusCode::TOO_MANY_REQUESTS, words: words.clone() };
-                refused(&refusal, &parts.headers, way, &call)
-            }
-            _ if ending.status() == Status::Timeout => Failure::route(Status::Timeout, Next::Route, late()),
-            _ => {
+        let reported =
+            if let Ending::Reported(words) = &ending { words.status().map(|status| (status, words)) } else { None };
+        let failure = match reported {
+            Some((status, words)) => refused(&Refusal { status, words: words.clone() }, &parts.headers, way, &call),
+            None if ending.status() == Status::Timeout => Failure::route(Status::Timeout, Next::Route, late()),
+            None => {
                 let problem = ending.problem(&limits).unwrap_or_else(unreadable);
                 Failure::route(Status::UpstreamError, Next::Again(None), problem)
             }

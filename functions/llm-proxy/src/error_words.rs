@@ -1,5 +1,6 @@
 //! What a provider says about an error, as far as it may be repeated.
 
+use http::StatusCode;
 use problem::{Dialect, Problem};
 use serde::Deserialize;
 use serde_json::Value;
@@ -77,11 +78,15 @@ impl ErrorWords {
         Self { message: Some(message.into()), ..self }
     }
 
-    /// Whether it takes no more requests at present: the 429 of a stream whose status was sent before.
-    pub(crate) fn is_too_many_requests(&self) -> bool {
-        let code =
-            self.code.as_ref().is_some_and(|code| *code == "rate_limit_exceeded" || *code == "429" || *code == 429);
-        code || self.kind.as_deref() == Some("rate_limit_error")
+    /// The status that an error event would have had, had it come before the answer's head: too many requests, or a request
+    /// that is wrong. For every other failure the provider is to blame.
+    pub(crate) fn status(&self) -> Option<StatusCode> {
+        let kind = self.kind.as_deref();
+        let is_too_many = |code: &Value| *code == "rate_limit_exceeded" || *code == "429" || *code == 429;
+        if self.code.as_ref().is_some_and(is_too_many) || kind == Some("rate_limit_error") {
+            return Some(StatusCode::TOO_MANY_REQUESTS);
+        }
+        (kind == Some("invalid_request_error")).then_some(StatusCode::BAD_REQUEST)
     }
 
     /// The provider's sentence. It may be repeated only where it speaks of the caller's own request.
@@ -145,23 +150,27 @@ mod tests {
     }
 
     #[test]
-    fn too_many_requests_are_known_by_code_or_type() {
-        let is_too_many =
-            |error: &str| ErrorWords::of(&RawValue::from_string(error.to_owned()).unwrap()).is_too_many_requests();
+    fn too_many_requests_and_wrong_ones_are_known_by_code_or_type() {
+        let status = |error: &str| {
+            let words = ErrorWords::of(&RawValue::from_string(error.to_owned()).unwrap());
+            words.status().map(|status| status.as_u16())
+        };
         for error in [
             r#"{"type":"tokens","code":"rate_limit_exceeded"}"#,
             r#"{"type":"rate_limit_error","message":"x"}"#,
             r#"{"code":"429"}"#,
             r#"{"code":429}"#,
         ] {
-            assert!(is_too_many(error), "{error}");
+            assert_eq!(status(error), Some(429), "{error}");
         }
+        assert_eq!(status(r#"{"type":"invalid_request_error","code":"context_length_exceeded"}"#), Some(400));
         for error in [
             r#"{"type":"overloaded_error"}"#,
             r#"{"code":500,"type":"server_error"}"#,
             r#"{"message":"rate_limit_error"}"#,
+            r#"{"code":"invalid_request_error"}"#,
         ] {
-            assert!(!is_too_many(error), "{error}");
+            assert_eq!(status(error), None, "{error}");
         }
     }
 

@@ -176,6 +176,20 @@ fn s02_too_many_requests_are_a_429_also_where_a_stream_says_so_before_its_first_
 }
 
 #[test]
+fn a_request_that_a_stream_calls_wrong_before_its_first_text_is_a_400_and_is_sent_once() {
+    let events = "data: {\"error\":{\"message\":\"Too many tokens.\",\"type\":\"invalid_request_error\",\"code\":\"context_length_exceeded\"}}\n\n";
+    let scene =
+        scene_with(&[("LLM_BREAKER_FAILURES", "1")], vec![stream(&[ROLE, events], true).0], vec![whole_stream()]);
+    let answer = scene.complete(STREAM).unwrap();
+    assert_eq!((answer.status().as_u16(), answered(&answer)), (400, by("together", 1)));
+    let body: Value = serde_json::from_str(&text(&scene, answer)).unwrap();
+    let error = &body["error"];
+    assert_eq!((&error["code"], &error["message"]), (&json!("context_length_exceeded"), &json!("Too many tokens.")));
+    let event = scene.event();
+    assert_eq!((&event["status"], &event["http_status"]), (&json!("upstream_error"), &json!(400)));
+}
+
+#[test]
 fn s03_a_single_500_is_tried_again_and_leaves_one_row() {
     let scene = scene(vec![Try::Status(500, &[], "{}"), Try::Whole], vec![]);
     assert_eq!(answered(&scene.complete(REQUEST).unwrap()), by("together", 2));

@@ -187,6 +187,14 @@ fn exception(scene: &Scene<'_>) {
     let (events, row) = scene.events(&json!([{"error_after": 1}, {"tokens": 3}]));
     assert!(events.done() && events.error().is_none(), "before the first text another try answers: {events:?}");
     assert_eq!(row["attempts"], 2);
+    for (kind, status, code, sent) in
+        [("validationException", 400, "invalid_request", 1), ("throttlingException", 429, "rate_limit_exceeded", 2)]
+    {
+        let marker = marker("bedrock");
+        let request = Scene::request(&marker, &json!({"error_after": 1, "type": kind}), true);
+        scene.user.post(PATH, &request).expect_openai_error(status, code);
+        assert_eq!(scene.rig.seen(&marker)["requests"]["chat"], sent, "{kind}");
+    }
 }
 
 fn broken(scene: &Scene<'_>) {

@@ -68,15 +68,16 @@ fn words(status: StatusCode, message: &str) -> ErrorWords {
 pub(super) fn of_exception(kind: &str, payload: &[u8]) -> Value {
     let wire: Wire = serde_json::from_slice(payload).unwrap_or_default();
     let too_long = says(&wire.message.unwrap_or_default(), &SAYS_TOO_LONG);
-    let (kind, code) = match kind {
-        "throttlingException" => ("requests", "rate_limit_exceeded"),
-        "modelStreamErrorException" => ("server_error", "model_error"),
-        "serviceUnavailableException" => ("server_error", "service_unavailable"),
-        "validationException" if too_long => ("invalid_request_error", "context_length_exceeded"),
-        "validationException" => ("invalid_request_error", "invalid_request"),
-        _ => ("server_error", "server_error"), // internalServerException, and what is not known yet
+    let failed = "The provider failed before the answer's end.";
+    let (kind, code, message) = match kind {
+        "throttlingException" => ("requests", "rate_limit_exceeded", failed),
+        "modelStreamErrorException" => ("server_error", "model_error", failed),
+        "serviceUnavailableException" => ("server_error", "service_unavailable", failed),
+        "validationException" if too_long => ("invalid_request_error", "context_length_exceeded", TOO_LONG),
+        "validationException" => ("invalid_request_error", "invalid_request", "The provider refused the request."),
+        _ => ("server_error", "server_error", failed), // internalServerException, and what is not known yet
     };
-    json!({"error": {"message": "The provider failed before the answer's end.", "type": kind, "param": null, "code": code}})
+    json!({"error": {"message": message, "type": kind, "param": null, "code": code}})
 }
 
 /// `ValidationException` of `com.amazon.coral.validate#ValidationException:http://…`.
