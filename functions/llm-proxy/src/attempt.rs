@@ -173,8 +173,10 @@ async fn stream(
     if let Err(ending) = relay.begin().await {
         // Nothing has reached the caller, so nothing was truncated.
         let call = relay.into_call();
-        let reported =
-            if let Ending::Reported(words) = &ending { words.status().map(|status| (status, words)) } else { None };
+        let reported = match &ending {
+            Ending::Reported(words) => words.status().map(|status| (status, words)),
+            _ => None,
+        };
         let failure = match reported {
             Some((status, words)) => refused(&Refusal { status, words: words.clone() }, &parts.headers, way, &call),
             None if ending.status() == Status::Timeout => Failure::route(Status::Timeout, Next::Route, late()),

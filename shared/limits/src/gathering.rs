@@ -24,6 +24,8 @@ struct State {
     accounts: HashMap<String, Asking>,
     /// How long the last answer took.
     took: Duration,
+    /// The number given last.
+    turns: u64,
 }
 
 struct Asking {
@@ -93,10 +95,10 @@ impl Gathering {
     /// The right to ask, or where one will be told.
     fn arrive(&self, account: &str, reserve: Reserve, now: Timestamp) -> Result<Turn, oneshot::Receiver<Told>> {
         let mut state = self.state();
-        let quick = state.took < PATIENCE;
+        let (quick, number) = (state.took < PATIENCE, state.next_turn());
         let Some(asking) = state.accounts.get_mut(account) else {
-            state.accounts.insert(account.to_owned(), Asking { since: now, turn: 0, waiting: Vec::new() });
-            return Ok(Turn { number: 0, since: now, batch: Vec::from([reserve]), others: Vec::new() });
+            state.accounts.insert(account.to_owned(), Asking { since: now, turn: number, waiting: Vec::new() });
+            return Ok(Turn { number, since: now, batch: Vec::from([reserve]), others: Vec::new() });
         };
         let patient = quick && now < asking.since.saturating_add(PATIENCE);
         if patient && asking.waiting.len() < MOST {
@@ -104,7 +106,7 @@ impl Gathering {
             asking.waiting.push(Waiting { reserve, told });
             return Err(waits);
         }
-        Ok(asking.next_turn(reserve, now))
+        Ok(asking.pass_to(number, reserve, now))
     }
 
     async fn ask(
@@ -135,12 +137,13 @@ impl Gathering {
     /// Has the first of those that wait ask, unless somebody else asks already.
     fn pass_on(&self, account: &str, number: u64, now: Timestamp) {
         let mut state = self.state();
+        let next = state.next_turn();
         let Some(asking) = state.accounts.get_mut(account).filter(|asking| asking.turn == number) else { return };
         // Who is gone is passed over, and with him his reservation.
         asking.waiting.retain(|waiting| !waiting.told.is_canceled());
         if !asking.waiting.is_empty() {
             let Waiting { reserve, told } = asking.waiting.remove(0);
-            let _ = told.send(Told::Ask(asking.next_turn(reserve, now)));
+            let _ = told.send(Told::Ask(asking.pass_to(next, reserve, now)));
             return;
         }
         state.accounts.remove(account);
@@ -151,12 +154,19 @@ impl Gathering {
     }
 }
 
+impl State {
+    /// A number that no turn has had, in whichever account.
+    fn next_turn(&mut self) -> u64 {
+        self.turns += 1;
+        self.turns
+    }
+}
+
 impl Asking {
-    /// Asks for `own` and for all that wait.
-    fn next_turn(&mut self, own: Reserve, now: Timestamp) -> Turn {
-        self.turn += 1;
-        self.since = now;
-        let mut turn = Turn { number: self.turn, since: now, batch: Vec::from([own]), others: Vec::new() };
+    /// The turn `number` is to ask for `own` and for all that wait.
+    fn pass_to(&mut self, number: u64, own: Reserve, now: Timestamp) -> Turn {
+        (self.turn, self.since) = (number, now);
+        let mut turn = Turn { number, since: now, batch: Vec::from([own]), others: Vec::new() };
         for Waiting { reserve, told } in self.waiting.drain(..) {
             turn.batch.push(reserve);
             turn.others.push(told);

@@ -109,6 +109,22 @@ fn an_answer_that_is_long_in_coming_is_not_waited_for() {
 }
 
 #[test]
+fn who_was_overtaken_has_no_say_when_the_account_is_asked_anew() {
+    let scene = Scene::held();
+    let mut overtaken = scene.begin("a");
+    scene.host.clock.advance(PATIENCE);
+    let mut successor = scene.begin("b");
+    scene.host.ledger.let_through();
+    assert_eq!(poll(&mut successor), Some(Ok(true)));
+    scene.host.ledger.hold();
+    let (mut anew, mut waiting) = (scene.begin("c"), scene.begin("d"));
+    scene.host.ledger.let_through();
+    assert_eq!(poll(&mut overtaken), Some(Ok(true)));
+    assert_eq!(poll(&mut waiting), None);
+    assert_eq!([poll(&mut anew), poll(&mut waiting)], [Some(Ok(true)), Some(Ok(false))]);
+}
+
+#[test]
 fn a_ledger_that_takes_its_time_is_asked_at_once_until_it_is_quick_again() {
     let scene = Scene::held();
     let mut slow = scene.begin("a");
