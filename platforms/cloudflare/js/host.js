@@ -63,7 +63,7 @@ class Invocation {
   lose() {
     this.respond?.(failure(this.incoming.message));
     for (const exchange of this.exchanges.values()) exchange.abort.abort();
-    for (const stream of this.streams.values()) stream.error(new Error("the answer was cut off"));
+    for (const stream of this.streams.values()) stream.cut("the answer was cut off");
     this.end?.();
   }
 }
@@ -315,41 +315,74 @@ async function read(invocation, operation, source, whole) {
   }
 }
 
-// A body that Rust produces, one chunk per demand.
+// A body that Rust produces. A stream of the host's own leaves behind half of what one written in JavaScript does for each
+// chunk, and what is left behind is collected while all streams wait.
+class Produced {
+  readable;
+  #writer;
+  #taken = true; // what was written last
+  #awaited = false; // Rust has more to write
+
+  constructor(length) {
+    const { readable, writable } = length ? new FixedLengthStream(+length) : new IdentityTransformStream();
+    this.readable = readable;
+    this.#writer = writable.getWriter();
+  }
+
+  // Whether the receiver has taken what was written last; if not, Rust is told when it has.
+  ready() {
+    this.#awaited = !this.#taken;
+    return this.#taken;
+  }
+
+  write(chunk, next, gone) {
+    this.#taken = false;
+    this.#writer.write(chunk).then(() => {
+      this.#taken = true;
+      if (this.#awaited) next();
+    }, gone);
+  }
+
+  close() {
+    this.#writer.close().catch(gone);
+  }
+
+  // The receiver notices that the body did not end.
+  cut(reason) {
+    this.#writer.abort(new Error(reason)).catch(gone);
+  }
+}
+
+// The receiver has gone already.
+function gone() {}
+
 function produced(invocation, stream, length) {
-  const body = new ReadableStream(
-    {
-      start(controller) {
-        invocation.streams.set(stream, controller);
-      },
-      pull() {
-        enter(invocation, edge.pull, stream);
-      },
-      cancel() {
-        invocation.streams.delete(stream);
-        enter(invocation, edge.cancel, stream);
-      },
+  const body = new Produced(length);
+  invocation.streams.set(stream, body);
+  return body.readable;
+}
+
+export function ready(id, stream) {
+  return find(id)?.streams.get(stream)?.ready() ?? false;
+}
+
+export function write(id, stream, chunk) {
+  const invocation = find(id);
+  invocation?.streams.get(stream)?.write(
+    chunk.slice(),
+    () => enter(invocation, edge.proceed, stream),
+    () => {
+      if (invocation.streams.delete(stream)) enter(invocation, edge.cancel, stream);
     },
-    { highWaterMark: 0 },
   );
-  return length ? body.pipeThrough(new FixedLengthStream(+length)) : body;
 }
 
-export function enqueue(id, stream, chunk) {
-  find(id)?.streams.get(stream)?.enqueue(chunk.slice());
-}
-
-// Ends a produced body: cleanly, or cut off so that the receiver notices.
 export function closeStream(id, stream, cut) {
   const streams = find(id)?.streams;
-  const controller = streams?.get(stream);
+  const body = streams?.get(stream);
   streams?.delete(stream);
-  try {
-    if (cut) controller?.error(new Error("the body was cut off"));
-    else controller?.close();
-  } catch {
-    // The receiver has gone already.
-  }
+  if (cut) body?.cut("the body was cut off");
+  else body?.close();
 }
 
 export function take(id, operation, shard, takes) {

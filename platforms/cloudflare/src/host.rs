@@ -38,8 +38,10 @@ extern "C" {
     #[wasm_bindgen(js_name = readResponse)]
     pub fn read_response(invocation: u32, operation: u32, owner: u32, exchange: u32);
 
-    /// Hands over one chunk of a produced stream.
-    pub fn enqueue(invocation: u32, stream: u32, chunk: &[u8]);
+    /// Whether the receiver of a produced stream has taken what was written last; if not, `proceed` is called when it has.
+    pub fn ready(invocation: u32, stream: u32) -> bool;
+    /// Writes one chunk of a produced stream.
+    pub fn write(invocation: u32, stream: u32, chunk: &[u8]);
     /// Ends a produced stream.
     #[wasm_bindgen(js_name = closeStream)]
     pub fn close_stream(invocation: u32, stream: u32, cut: bool);

@@ -1,13 +1,12 @@
-//! Bodies that go out as streams: the first chunk is handed over as soon as it is there, each other one when the host
-//! asks for it, at once and by itself.
+//! Bodies that go out as streams: each chunk is handed over by itself, as soon as it is there and the one before it was
+//! taken.
 
-use std::cell::RefCell;
-use std::collections::HashSet;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use platform::ByteStream;
+use bytes::Bytes;
+use platform::{BodyError, ByteStream};
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use crate::executor::{self, InvocationId, TaskId};
@@ -20,22 +19,21 @@ pub struct Produced {
     pub id: TaskId,
 }
 
-/// The task that serves one stream: it lives until the body has ended or the receiver has gone.
+/// The task that serves one stream: it lives until the body has ended or the receiver has gone. It reads one chunk ahead of
+/// what the receiver has taken.
 struct Pump {
     stream: Produced,
     body: ByteStream,
+    next: Option<Event>,
 }
 
-thread_local! {
-    /// Streams whose receiver waits for a chunk.
-    static DEMANDED: RefCell<HashSet<TaskId>> = RefCell::default();
-}
+/// A chunk, a break, or the end.
+type Event = Option<Result<Bytes, BodyError>>;
 
 /// Offers `body` to the host. `None` outside of an invocation.
 pub fn produce(body: ByteStream) -> Option<Produced> {
     let stream = Produced { invocation: executor::current()?, id: executor::next_number() };
-    demanded(|ids| ids.insert(stream.id)); // the first chunk waits for its receiver, not the receiver for it
-    executor::spawn_numbered(stream.id, Pump { stream, body });
+    executor::spawn_numbered(stream.id, Pump { stream, body, next: None });
     Some(stream)
 }
 
@@ -52,40 +50,31 @@ impl Future for Pump {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let Produced { invocation, id } = self.stream;
-        while demanded(|ids| ids.contains(&id)) {
-            match ready!(self.body.as_mut().poll_next(context)) {
+        loop {
+            let event = match self.next.take() {
+                Some(event) => event,
+                None => ready!(self.body.as_mut().poll_next(context)),
+            };
+            if !host::ready(invocation, id) {
+                self.next = Some(event);
+                return Poll::Pending;
+            }
+            match event {
                 Some(Ok(chunk)) if chunk.is_empty() => {}
-                Some(Ok(chunk)) => {
-                    demanded(|ids| ids.remove(&id));
-                    host::enqueue(invocation, id, &chunk);
-                }
+                Some(Ok(chunk)) => host::write(invocation, id, &chunk),
                 end => {
                     host::close_stream(invocation, id, end.is_some());
                     return Poll::Ready(());
                 }
             }
         }
-        Poll::Pending
     }
 }
 
-impl Drop for Pump {
-    fn drop(&mut self) {
-        demanded(|ids| ids.remove(&self.stream.id));
-    }
-}
-
-fn demanded<T>(change: impl FnOnce(&mut HashSet<TaskId>) -> T) -> T {
-    DEMANDED.with_borrow_mut(change)
-}
-
-/// The receiver of `stream` waits for its next chunk.
+/// The receiver of `stream` has taken what was written last.
 #[wasm_bindgen]
-pub fn pull(invocation: u32, stream: u32) {
-    executor::enter(invocation, || {
-        demanded(|ids| ids.insert(stream));
-        executor::poke(invocation, stream);
-    });
+pub fn proceed(invocation: u32, stream: u32) {
+    executor::enter(invocation, || executor::poke(invocation, stream));
 }
 
 /// The receiver of `stream` has gone: the body is dropped, and with it what it came from.
