@@ -17,14 +17,14 @@ usage: bench [--stack FILE] [options]            every edge of a running stack (
                        server for each: takes of a user and an organization, and calls that begin and end
   --ledger-redis       the same of the ledger in Redis
   --direct-token KEY   the provider's key (default: bench); --direct-pid PID for its CPU time
-  --only LIST          of trivial,json,sse,paced,many,identity,memory,ledger,hop
+  --only LIST          of trivial,json,short,sse,paced,many,identity,memory,ledger,hop
   --rounds N           turns of each target (default 5); --seconds S per turn (default 1; for paced three, for many eight times that)
   --json FILE          the same figures for programs
 
 What the rows are
   trivial  GET /healthz
   json     POST /v1/chat/completions, a small prompt, 24 tokens
-  sse      the same as a stream of 50 frames, as fast as they come
+  short    the same as a stream of 23 frames, as fast as they come; sse is one of 50 frames
   paced    the same as a stream: first token after 100 ms, then 40 tokens 10 ms apart
   each in a closed loop over 1 and over 16 kept-alive connections
   many     only on request: 512 streams at once, each of 25 tokens 250 ms apart; one after the other they begin within 4 s
@@ -79,7 +79,7 @@ pub struct Arguments {
     pub json: Option<String>,
 }
 
-const ROWS: [&str; 9] = ["trivial", "json", "sse", "paced", "many", "identity", "memory", "ledger", "hop"];
+const ROWS: [&str; 10] = ["trivial", "json", "short", "sse", "paced", "many", "identity", "memory", "ledger", "hop"];
 
 impl Arguments {
     /// Reads the command line; nothing when help was asked for.

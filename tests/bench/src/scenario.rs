@@ -13,6 +13,7 @@ use crate::client::Call;
 pub enum Scenario {
     Trivial,
     Json,
+    Short,
     Sse,
     Paced,
     Many,
@@ -20,13 +21,14 @@ pub enum Scenario {
 
 impl Scenario {
     /// All of them, in the order of the table.
-    pub const ALL: [Self; 5] = [Self::Trivial, Self::Json, Self::Sse, Self::Paced, Self::Many];
+    pub const ALL: [Self; 6] = [Self::Trivial, Self::Json, Self::Short, Self::Sse, Self::Paced, Self::Many];
 
     /// Its name in the table.
     pub fn name(self) -> &'static str {
         match self {
             Self::Trivial => "trivial",
             Self::Json => "json",
+            Self::Short => "short",
             Self::Sse => "sse",
             Self::Paced => "paced",
             Self::Many => "many",
@@ -36,7 +38,7 @@ impl Scenario {
     /// How much longer its rounds must be to see as much.
     pub fn slowness(self) -> f64 {
         match self {
-            Self::Trivial | Self::Json | Self::Sse => 1.0,
+            Self::Trivial | Self::Json | Self::Short | Self::Sse => 1.0,
             Self::Paced => 3.0,
             Self::Many => 8.0,
         }
@@ -62,6 +64,7 @@ impl Scenario {
     pub fn frames(self) -> Option<(usize, usize)> {
         match self {
             Self::Trivial | Self::Json => None,
+            Self::Short => Some((23, 0)),
             Self::Sse => Some((50, 0)),
             Self::Paced => Some((44, 40)),
             Self::Many => Some((28, 24)),
@@ -74,6 +77,7 @@ impl Scenario {
             Self::Trivial => Call { method: Method::GET, uri: Uri::from_static("/healthz"), body: Bytes::new() },
             Self::Json => Call::chat(chat(false, &json!({"tokens": 24}))),
             // Beside the tokens: the role, the finish reason, and [DONE].
+            Self::Short => Call::chat(chat(true, &json!({"tokens": 20}))),
             Self::Sse => Call::chat(chat(true, &json!({"tokens": 47}))),
             Self::Paced => Call::chat(chat(true, &json!({"first_token_ms": 100, "tokens": 41, "interval_ms": 10}))),
             Self::Many => Call::chat(chat(true, &json!({"first_token_ms": 100, "tokens": 25, "interval_ms": 250}))),

@@ -157,9 +157,12 @@ fn limits(row: &Row) -> Vec<String> {
     }
     let cpu = match (row.target.as_str(), row.scenario) {
         ("workerd", "trivial") => Some(110.0),
-        ("workerd", "json") => Some(350.0),
-        ("native", "trivial" | "json") => Some(80.0),
-        ("spin", "json") => Some(150.0),
+        ("workerd", "json") => Some(400.0),
+        ("workerd", "short") => Some(1000.0),
+        ("native", "trivial") => Some(80.0),
+        ("native", "json") => Some(100.0),
+        ("spin", "json") => Some(200.0),
+        ("spin", "short") => Some(400.0),
         _ => None,
     };
     let alone = row.connections == 1;
