@@ -21,7 +21,6 @@ use supabase::Supabase;
 use token::CacheMode;
 use uuid::Uuid;
 
-use crate::endpoint::Endpoint;
 use crate::model_request::ModelRequest;
 
 pub(crate) use entry::{About, Entry};
@@ -104,10 +103,10 @@ impl Cache {
         request: &ModelRequest,
         context: &Context,
     ) -> Option<Place> {
-        if mode.is_off() || self.limits.largest == 0 || request.endpoint != Endpoint::ChatCompletions {
+        if mode.is_off() || self.limits.largest == 0 {
             return None;
         }
-        let canonical = canonical::of(request.body())?;
+        let canonical = canonical::of(request.endpoint, request.body())?;
         let generation = timeout(&*context.clock, PATIENCE, self.generations.of(tenant, context)).await;
         let generation = generation
             .inspect_err(|_| tracing::warn!("the cache of answers is left alone: its generation is late"))

@@ -49,7 +49,7 @@ pub(crate) async fn create(
     }
     let mut call = Call::begin(proxy, payer, &request, &ways, context).await?;
     call.cache = mode.map(|_| if place.is_some() { Use::Miss } else { Use::Off });
-    call.recording = place.and_then(|place| Recording::begin(place, request.stream, context));
+    call.recording = place.and_then(|place| Recording::begin(place, &request, context));
     let limits = proxy.config.timeouts;
     let (headers, trace) = (forwarded(endpoint, &parts.headers), parts.extensions.get::<TraceContext>());
     let question = Question { request: &request, headers, trace, limits };

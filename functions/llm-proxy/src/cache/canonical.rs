@@ -2,6 +2,7 @@
 
 use serde_json::value::RawValue;
 
+use crate::endpoint::Endpoint;
 use crate::members::Members;
 
 /// Larger requests are not cached.
@@ -11,18 +12,23 @@ const DELIVERY: [&str; 3] = ["stream", "stream_options", "metadata"];
 /// Members by which an answer has effects, or depends on more than the request.
 const EFFECTS: [&str; 6] = ["tools", "functions", "web_search_options", "audio", "plugins", "store"];
 
-/// The request in its canonical form, if it is one whose answers may be kept: one answer is asked for, with a stated
-/// `temperature`, without tools or anything else that does or fetches something.
+/// The request in its canonical form, if it is one whose answers may be kept: for embeddings, or for one completion with a
+/// stated `temperature`, without tools or anything else that does or fetches something.
 ///
 /// As RFC 8785: members in the order of their names, no blanks, strings and numbers in one spelling each. Unlike there,
 /// numbers keep all of their digits.
-pub(crate) fn of(body: &[u8]) -> Option<String> {
+pub(crate) fn of(endpoint: Endpoint, body: &[u8]) -> Option<String> {
     if body.len() > LARGEST {
         return None;
     }
     let text = std::str::from_utf8(body).ok()?;
     let mut members = Members::parse(text, "").ok()?;
-    if !is_repeatable(&members) {
+    let is_repeatable = match endpoint {
+        Endpoint::ChatCompletions => is_repeatable(&members),
+        Endpoint::Embeddings => true,
+        Endpoint::Responses | Endpoint::Messages => false,
+    };
+    if !is_repeatable {
         return None;
     }
     members.0.retain(|(name, _)| !DELIVERY.contains(&&**name));
@@ -109,7 +115,7 @@ mod tests {
     use super::*;
 
     fn canonical(body: &str) -> Option<String> {
-        of(body.as_bytes())
+        super::of(Endpoint::ChatCompletions, body.as_bytes())
     }
 
     fn with(members: &str) -> String {

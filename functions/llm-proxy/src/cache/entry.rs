@@ -19,7 +19,9 @@ pub(crate) struct About {
     pub(crate) form: Form,
     pub(crate) provider: String,
     pub(crate) model: String,
-    pub(crate) finish_reason: String,
+    /// Where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) finish_reason: Option<String>,
     input_tokens: u64,
     output_tokens: u64,
     cached_input_tokens: u64,
@@ -30,19 +32,19 @@ pub(crate) struct About {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Form {
-    /// A `chat.completion`.
+    /// A `chat.completion`, or a list of embeddings.
     Whole,
     /// A `chat.completion.chunk` on each line.
     Chunks,
 }
 
 impl About {
-    pub(crate) fn new(form: Form, provider: &str, model: &str, finish_reason: &str, tokens: Tokens) -> Self {
+    pub(crate) fn new(form: Form, provider: &str, model: &str, finish_reason: Option<&str>, tokens: Tokens) -> Self {
         Self {
             form,
             provider: provider.to_owned(),
             model: model.to_owned(),
-            finish_reason: finish_reason.to_owned(),
+            finish_reason: finish_reason.map(str::to_owned),
             input_tokens: tokens.input,
             output_tokens: tokens.output,
             cached_input_tokens: tokens.cached_input,

@@ -7,6 +7,8 @@ use platform::Context;
 use super::Place;
 use super::entry::{About, Entry, Form};
 use crate::claim::Claim;
+use crate::endpoint::Endpoint;
+use crate::model_request::ModelRequest;
 use crate::observation::Observation;
 use crate::tokens::Tokens;
 
@@ -15,6 +17,8 @@ use crate::tokens::Tokens;
 pub(crate) struct Recording {
     largest: usize,
     form: Form,
+    /// Whether a model wrote it: it may have been cut. Vectors are there or not.
+    is_generated: bool,
     /// Nothing once it is too large.
     answer: Option<Vec<u8>>,
     done: Claim<oneshot::Sender<Entry>>,
@@ -26,7 +30,7 @@ const COMPLETE: [&str; 2] = ["stop", "eos"];
 impl Recording {
     /// Begins to record what is to be kept at `place`; nothing if it may not be. The background of the request waits for
     /// the end, since hosts let nothing begin once a caller has gone.
-    pub(crate) fn begin(place: Place, streamed: bool, context: &Context) -> Option<Self> {
+    pub(crate) fn begin(place: Place, request: &ModelRequest, context: &Context) -> Option<Self> {
         if !place.writes {
             return None;
         }
@@ -38,8 +42,9 @@ impl Recording {
                 place.keep(&entry, &background).await;
             }
         }));
-        let form = if streamed { Form::Chunks } else { Form::Whole };
-        Some(Self { largest, form, answer: Some(Vec::new()), done: Claim::new(done) })
+        let form = if request.stream { Form::Chunks } else { Form::Whole };
+        let is_generated = request.endpoint != Endpoint::Embeddings;
+        Some(Self { largest, form, is_generated, answer: Some(Vec::new()), done: Claim::new(done) })
     }
 
     /// Another try begins: what the last one had is forgotten.
@@ -65,16 +70,18 @@ impl Recording {
 
     /// The answer is complete and was `seen` so: it is kept if it came to its natural end and called nothing.
     pub(crate) fn end(self, seen: &Observation, provider: &str, model: &str, tokens: Tokens) {
-        let reason = seen.finish_reason.as_deref().filter(|reason| COMPLETE.contains(reason));
-        let (Some(answer), Some(reason)) = (self.answer, reason) else { return };
-        if seen.calls_tools || !seen.is_single() {
-            return;
-        }
-        let about = About::new(self.form, provider, model, reason, tokens);
+        let Some(answer) = self.answer.filter(|_| !self.is_generated || is_natural(seen)) else { return };
+        let about = About::new(self.form, provider, model, seen.finish_reason.as_deref(), tokens);
         if let Some(done) = self.done.take() {
             let _ = done.send(Entry { about, answer: Bytes::from(answer) });
         }
     }
+}
+
+/// Whether the one answer came to its natural end and calls nothing.
+fn is_natural(seen: &Observation) -> bool {
+    let reason = seen.finish_reason.as_deref();
+    reason.is_some_and(|reason| COMPLETE.contains(&reason)) && !seen.calls_tools && seen.is_single()
 }
 
 impl Place {

@@ -14,7 +14,11 @@ const EVENTS: &str = concat!(
 );
 
 fn asking(body: &str, mode: &str) -> Request {
-    let mut request = post(body.to_owned());
+    asking_at("/v1/chat/completions", body, mode)
+}
+
+fn asking_at(path: &str, body: &str, mode: &str) -> Request {
+    let mut request = post_to(path, body.to_owned());
     request.headers_mut().insert("x-qlp-cache", mode.parse().unwrap());
     request
 }
@@ -328,17 +332,51 @@ fn of_a_try_that_failed_nothing_is_kept() {
 }
 
 #[test]
-fn only_completions_are_cached() {
-    let scene = scene_with(r#"{"status":"completed","output":[],"data":[]}"#, EVENTS);
-    for (path, body) in [
-        ("/v1/responses", r#"{"model":"default","input":"x","temperature":0}"#),
-        ("/v1/embeddings", r#"{"model":"default","input":"x","temperature":0}"#),
+fn responses_are_not_cached() {
+    let scene = scene_with(r#"{"status":"completed","output":[]}"#, EVENTS);
+    let body = r#"{"model":"default","input":"x","temperature":0}"#;
+    for _ in 0..2 {
+        assert_eq!(ask_as(&scene, caller(), asking_at("/v1/responses", body, "read-write")).0, "off");
+    }
+    assert_eq!(scene.sent_count(), 2);
+}
+
+#[test]
+fn embeddings_are_cached_byte_for_byte_by_all_that_they_are_asked_with() {
+    const LIST: &str = r#"{ "object":"list","data":[{"index":0,"embedding":[0.5,-1e-3]}],"model":"m-2","usage":{"prompt_tokens":4,"total_tokens":4}}"#;
+    let scene = scene_with(LIST, EVENTS);
+    let ask = |body| ask_as(&scene, caller(), asking_at("/v1/embeddings", body, "read-write"));
+    let body = r#"{"model":"default","input":["a","b"]}"#;
+    assert_eq!(ask(body), ("miss".into(), LIST.into()));
+    assert_eq!(ask(r#"{"input":["a","b"], "model":"default"}"#), ("hit".into(), LIST.into()));
+    let event = scene.events().pop().unwrap();
+    for (name, expected) in [
+        ("operation", json!("embeddings")),
+        ("model", json!("m-2")),
+        ("cache_hit", json!(true)),
+        ("input_tokens", json!(4)),
+        ("cost_nano_usd", json!(0)),
+        ("finish_reason", Value::Null),
     ] {
-        for _ in 0..2 {
-            let mut request = post_to(path, body);
-            request.headers_mut().insert("x-qlp-cache", "read-write".parse().unwrap());
-            assert_eq!(ask_as(&scene, caller(), request).0, "off", "{path}");
-        }
+        assert_eq!(event[name], expected, "{name}");
+    }
+    for other in [
+        r#"{"model":"default","input":["b","a"]}"#,
+        r#"{"model":"default","input":["a","b"],"dimensions":8}"#,
+        r#"{"model":"default","input":["a","b"],"encoding_format":"base64"}"#,
+    ] {
+        assert_eq!(ask(other).0, "miss", "{other}");
     }
     assert_eq!(scene.sent_count(), 4);
+}
+
+#[test]
+fn embeddings_that_are_none_are_not_kept() {
+    let scene = scene_with(r#"{"object":"list","data":[{"index":0"#, EVENTS);
+    for _ in 0..2 {
+        let request = asking_at("/v1/embeddings", r#"{"model":"default","input":"x"}"#, "read-write");
+        let answer = scene.run(scene.proxy.route(request, caller(), &scene.host.context()));
+        assert_eq!(answer.unwrap_err().kind().status, 502);
+        scene.run(scene.host.background.run_all());
+    }
 }

@@ -5,6 +5,7 @@ use super::orgs::{delete, join, organization, person};
 
 super::list![
     the_same_question_is_answered_from_the_cache_and_leaves_a_row_without_a_cost,
+    embeddings_are_cached_too,
     a_streamed_answer_serves_whole_and_the_other_way_round,
     another_user_s_answer_is_never_found,
     a_key_s_default_holds_where_the_header_says_nothing,
@@ -14,6 +15,7 @@ super::list![
 ];
 
 const CHAT: &str = "/v1/chat/completions";
+const EMBEDDINGS: &str = "/v1/embeddings";
 
 /// A question that nobody else asks.
 fn question(stream: bool, behaviour: &Value) -> Value {
@@ -25,8 +27,9 @@ fn question(stream: bool, behaviour: &Value) -> Value {
 }
 
 fn ask(client: &Client, body: &Value, mode: &str) -> Answer {
+    let path = if body["input"].is_null() { CHAT } else { EMBEDDINGS };
     let headers = [("content-type", "application/json"), ("x-qlp-cache", mode)];
-    client.send("POST", CHAT, &headers, Some(body.to_string().into_bytes())).expect(200)
+    client.send("POST", path, &headers, Some(body.to_string().into_bytes())).expect(200)
 }
 
 fn used(client: &Client, body: &Value, mode: &str) -> String {
@@ -78,6 +81,19 @@ fn the_same_question_is_answered_from_the_cache_and_leaves_a_row_without_a_cost(
         (&row["input_tokens"], &row["output_tokens"], &row["status"]),
         (&json!(11), &json!(7), &json!("success"))
     );
+}
+
+fn embeddings_are_cached_too(rig: &Rig) {
+    let user = person(rig).client;
+    let body = json!({"model": "default", "input": [marker("cache"), "Hello."]});
+    let first = ask_first(&user, &body);
+    let hit = until_hit(&user, &body);
+    assert_eq!(hit.text(), first.text(), "byte for byte");
+    assert_eq!([hit.header("x-qlp-attempts"), hit.header("x-qlp-cost-usd")], ["0", "0"]);
+    assert_eq!(hit.json()["data"].as_array().map(Vec::len), Some(2));
+    let mut other = body.clone();
+    other["encoding_format"] = json!("base64");
+    assert_eq!(used(&user, &other, "read"), "miss");
 }
 
 fn a_streamed_answer_serves_whole_and_the_other_way_round(rig: &Rig) {
