@@ -322,11 +322,20 @@ class Produced {
   #writer;
   #taken = true; // what was written last
   #awaited = false; // Rust has more to write
+  #onTaken;
+  #onGone;
 
-  constructor(length) {
+  constructor(invocation, id, length) {
     const { readable, writable } = length ? new FixedLengthStream(+length) : new IdentityTransformStream();
     this.readable = readable;
     this.#writer = writable.getWriter();
+    this.#onTaken = () => {
+      this.#taken = true;
+      if (this.#awaited) enter(invocation, edge.proceed, id);
+    };
+    this.#onGone = () => {
+      if (invocation.streams.delete(id)) enter(invocation, edge.cancel, id);
+    };
   }
 
   // Whether the receiver has taken what was written last; if not, Rust is told when it has.
@@ -335,29 +344,26 @@ class Produced {
     return this.#taken;
   }
 
-  write(chunk, next, gone) {
+  write(chunk) {
     this.#taken = false;
-    this.#writer.write(chunk).then(() => {
-      this.#taken = true;
-      if (this.#awaited) next();
-    }, gone);
+    this.#writer.write(chunk).then(this.#onTaken, this.#onGone);
   }
 
   close() {
-    this.#writer.close().catch(gone);
+    this.#writer.close().catch(ignore);
   }
 
   // The receiver notices that the body did not end.
   cut(reason) {
-    this.#writer.abort(new Error(reason)).catch(gone);
+    this.#writer.abort(new Error(reason)).catch(ignore);
   }
 }
 
 // The receiver has gone already.
-function gone() {}
+function ignore() {}
 
 function produced(invocation, stream, length) {
-  const body = new Produced(length);
+  const body = new Produced(invocation, stream, length);
   invocation.streams.set(stream, body);
   return body.readable;
 }
@@ -367,14 +373,7 @@ export function ready(id, stream) {
 }
 
 export function write(id, stream, chunk) {
-  const invocation = find(id);
-  invocation?.streams.get(stream)?.write(
-    chunk.slice(),
-    () => enter(invocation, edge.proceed, stream),
-    () => {
-      if (invocation.streams.delete(stream)) enter(invocation, edge.cancel, stream);
-    },
-  );
+  find(id)?.streams.get(stream)?.write(chunk.slice());
 }
 
 export function closeStream(id, stream, cut) {
