@@ -391,6 +391,7 @@ impl Plan {
             output_tokens: tokens.output,
             cached_input_tokens: tokens.cached_input,
             cache_write_tokens: tokens.cache_write,
+            cache_write_1h_tokens: tokens.cache_write_1h,
             usage_source,
             cost_nano_usd: cost,
             price_version: self.price.as_deref().map(|price| price.version().to_owned()),

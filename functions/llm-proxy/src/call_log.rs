@@ -24,6 +24,7 @@ pub(crate) fn write(event: &UsageEvent) {
         gen_ai.usage.cache_read.input_tokens = event.cached_input_tokens,
         gen_ai.usage.cache_creation.input_tokens = event.cache_write_tokens,
         gen_ai.client.operation.duration = seconds(event.latency_ms),
+        cache_write_1h_tokens = Some(event.cache_write_1h_tokens).filter(|written| *written > 0),
         openai.response.service_tier = event.service_tier,
         "error.type" = error(event.status),
         http.response.status_code = event.http_status,

@@ -129,9 +129,10 @@ impl Route {
 
 impl From<ListedRoute> for Route {
     fn from(listed: ListedRoute) -> Self {
+        let of_table = |(version, rates)| Price::listed(&listed.provider, version, rates);
         let price = match (listed.input_nano_usd, listed.output_nano_usd) {
             (Some(input), Some(output)) => Some(Price::of_route(input, output, listed.cached_input_nano_usd)),
-            _ => listed.price_version.zip(listed.rates).and_then(|(version, rates)| Price::listed(version, rates)),
+            _ => listed.price_version.zip(listed.rates).and_then(of_table),
         };
         Self {
             provider: listed.provider,

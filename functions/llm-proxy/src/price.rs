@@ -23,6 +23,8 @@ pub(crate) struct Rate {
     cached_input: Option<u64>,
     /// Written into it; the same holds.
     cache_write: Option<u64>,
+    /// Written into it for an hour; as all that is written if there is no price for it.
+    cache_write_1h: Option<u64>,
 }
 
 /// The version of a price that a route has of its own.
@@ -30,12 +32,17 @@ const OF_ROUTE: &str = "route";
 const STANDARD: &str = "standard";
 /// The tier that a caller leaves to the provider.
 pub(crate) const AUTO: &str = "auto";
+/// Providers that publish one rule for all of their models: what is written for an hour costs twice the input.
+const DOUBLE_FOR_AN_HOUR: [&str; 2] = ["anthropic", "bedrock"];
 /// The unit of the rates.
 const PER: u128 = 1_000;
 
 impl Price {
-    /// Of the price table. `None` without any rate.
-    pub(crate) fn listed(version: String, rates: Vec<Rate>) -> Option<Self> {
+    /// Of the price table, for a model of `provider`. `None` without any rate.
+    pub(crate) fn listed(provider: &str, version: String, mut rates: Vec<Rate>) -> Option<Self> {
+        if DOUBLE_FOR_AN_HOUR.contains(&provider) {
+            rates.iter_mut().for_each(Rate::double_for_an_hour);
+        }
         (!rates.is_empty()).then_some(Self { version, rates })
     }
 
@@ -48,6 +55,7 @@ impl Price {
             output: output.saturating_mul(1_000),
             cached_input: cached_input.map(|price| price.saturating_mul(1_000)),
             cache_write: None,
+            cache_write_1h: None,
         };
         Self { version: OF_ROUTE.into(), rates: vec![rate] }
     }
@@ -86,22 +94,32 @@ impl Rate {
         self.above == 0 || self.above < input
     }
 
+    /// Sets the price for an hour that is missing where cache writes have one.
+    fn double_for_an_hour(&mut self) {
+        let double = self.cache_write.map(|price| price.max(self.input.saturating_mul(2)));
+        self.cache_write_1h = self.cache_write_1h.or(double);
+    }
+
     /// In thousandths of a billionth of a dollar.
     fn cost(&self, tokens: Tokens) -> u128 {
-        let Tokens { input, output, cached_input, cache_write } = tokens;
+        let Tokens { input, output, cached_input, cache_write, cache_write_1h } = tokens;
+        let write_price = self.cache_write.unwrap_or(self.input);
         let fresh = input.saturating_sub(cached_input).saturating_sub(cache_write);
         let parts = [
             (fresh, self.input),
             (cached_input, self.cached_input.unwrap_or(self.input)),
-            (cache_write, self.cache_write.unwrap_or(self.input)),
+            (cache_write.saturating_sub(cache_write_1h), write_price),
+            (cache_write_1h, self.cache_write_1h.unwrap_or(write_price)),
             (output, self.output),
         ];
         parts.into_iter().fold(0, |sum, (count, price)| sum.saturating_add(u128::from(count) * u128::from(price)))
     }
 
     fn most(&self, tokens: Tokens) -> u128 {
-        let input = self.input.max(self.cached_input.unwrap_or(0)).max(self.cache_write.unwrap_or(0));
-        let dearest = Self { tier: String::new(), input, cached_input: None, cache_write: None, ..*self };
+        let others = [self.cached_input, self.cache_write, self.cache_write_1h];
+        let input = others.into_iter().flatten().fold(self.input, u64::max);
+        let dearest =
+            Self { tier: String::new(), input, cached_input: None, cache_write: None, cache_write_1h: None, ..*self };
         dearest.cost(tokens)
     }
 }
@@ -130,11 +148,20 @@ mod tests {
     use super::*;
 
     fn tokens(input: u64, cached_input: u64, cache_write: u64, output: u64) -> Tokens {
-        Tokens { input, output, cached_input, cache_write }
+        Tokens { input, output, cached_input, cache_write, cache_write_1h: 0 }
+    }
+
+    /// Of input that is written into the cache, so much of it for an hour.
+    fn written(input: u64, hour: u64) -> Tokens {
+        Tokens { input, cache_write: input, cache_write_1h: hour, ..Tokens::default() }
     }
 
     fn listed(rates: Value) -> Price {
-        Price::listed("v1".into(), serde_json::from_value(rates).unwrap()).unwrap()
+        listed_of("openai", rates)
+    }
+
+    fn listed_of(provider: &str, rates: Value) -> Price {
+        Price::listed(provider, "v1".into(), serde_json::from_value(rates).unwrap()).unwrap()
     }
 
     /// As the committed table has it.
@@ -142,7 +169,7 @@ mod tests {
         let table: Value = serde_json::from_str(include_str!("../../../supabase/prices.json")).unwrap();
         let mut prices = table["prices"].as_array().unwrap().iter();
         let price = prices.find(|price| price["provider"] == provider && price["model"] == model);
-        listed(price.unwrap_or_else(|| panic!("no {model}"))["rates"].clone())
+        listed_of(provider, price.unwrap_or_else(|| panic!("no {model}"))["rates"].clone())
     }
 
     /// Bills worked out by hand from the providers' price per million tokens.
@@ -182,6 +209,39 @@ mod tests {
     }
 
     #[test]
+    fn what_is_written_for_an_hour_costs_more_than_what_is_for_five_minutes() {
+        let haiku = committed("anthropic", "claude-haiku-5-5"); // $0.10, $0.125 for five minutes, $0.20 for an hour; five times above 100k
+        assert_eq!(haiku.cost(written(1_000, 400), None), 600 * 125 + 400 * 200);
+        assert_eq!(haiku.cost(written(200_000, 200_000), None), 200_000 * 1_000);
+        let sonnet = committed("bedrock", "us.anthropic.claude-sonnet-4-5-20250929-v1:0"); // $3.30, $4.125 and $6.60
+        assert_eq!(sonnet.cost(written(1_000, 400), None), 600 * 4_125 + 400 * 6_600);
+        assert_eq!(sonnet.most(tokens(1_000, 0, 0, 0), Some("default")), 1_000 * 6_600);
+    }
+
+    #[test]
+    fn without_a_price_for_an_hour_it_is_twice_the_input_where_that_is_the_providers_rule() {
+        let rate = |write: Value| {
+            let mut rate = json!({"tier": "standard", "above": 0, "input": 4_000, "output": 0});
+            rate.as_object_mut().unwrap().extend(write.as_object().unwrap().clone());
+            json!([rate])
+        };
+        for (provider, write, cost) in [
+            ("anthropic", json!({"cache_write": 5_000}), 8),
+            ("bedrock", json!({"cache_write": 5_000}), 8),
+            ("bedrock", json!({"cache_write": 9_000}), 9),
+            ("anthropic", json!({"cache_write": 5_000, "cache_write_1h": 7_000}), 7),
+            ("anthropic", json!({}), 4),
+            ("openai", json!({"cache_write": 5_000}), 5),
+            ("simulator", json!({"cache_write": 5_000, "cache_write_1h": 6_000}), 6),
+        ] {
+            let price = listed_of(provider, rate(write.clone()));
+            assert_eq!(price.cost(written(1, 1), None), cost, "{provider} {write}");
+            assert_eq!(price.most(tokens(1, 0, 0, 0), None), cost, "{provider} {write}");
+        }
+        assert_eq!(Price::of_route(4, 0, None).cost(written(1, 1), None), 4);
+    }
+
+    #[test]
     fn a_tier_without_a_price_costs_as_the_dearest() {
         let price = committed("openai", "gpt-5.6");
         for unknown in ["scale", "auto", "", "Priority"] {
@@ -208,7 +268,7 @@ mod tests {
         assert_eq!(price.cost(tokens(1, 0, 0, 0), None), 1);
         assert_eq!(price.cost(tokens(1_001, 0, 0, 0), None), 2);
         assert_eq!(price.cost(tokens(0, 0, 0, 5), None), 0);
-        assert_eq!(Price::listed("v1".into(), Vec::new()), None);
+        assert_eq!(Price::listed("openai", "v1".into(), Vec::new()), None);
     }
 
     #[test]
@@ -279,7 +339,8 @@ mod tests {
         let sum = [
             (fresh, rate.input),
             (tokens.cached_input, rate.cached_input.unwrap_or(rate.input)),
-            (tokens.cache_write, rate.cache_write.unwrap_or(rate.input)),
+            (tokens.cache_write - tokens.cache_write_1h, rate.cache_write.unwrap_or(rate.input)),
+            (tokens.cache_write_1h, rate.cache_write_1h.or(rate.cache_write).unwrap_or(rate.input)),
             (tokens.output, rate.output),
         ]
         .iter()
@@ -292,34 +353,51 @@ mod tests {
 
     fn rate(tier: &'static str) -> impl Strategy<Value = Rate> {
         let price = || prop_oneof![0..10_u64, 0..10_000_000_u64, any::<u64>()];
-        (price(), price(), proptest::option::of(price()), proptest::option::of(price())).prop_map(
-            move |(input, output, cached_input, cache_write)| Rate {
+        let other = || proptest::option::of(price());
+        (price(), price(), other(), other(), other()).prop_map(
+            move |(input, output, cached_input, cache_write, cache_write_1h)| Rate {
                 tier: tier.into(),
                 above: 0,
                 input,
                 output,
                 cached_input,
                 cache_write,
+                cache_write_1h,
             },
         )
     }
 
     fn some_tokens() -> impl Strategy<Value = Tokens> {
         let count = || prop_oneof![0..300_000_u64, any::<u64>()];
-        (count(), any::<u64>(), any::<u64>(), count()).prop_map(|(input, cached, written, output)| {
+        let part = any::<u64>;
+        (count(), part(), part(), part(), count()).prop_map(|(input, cached, written, hour, output)| {
             let cached_input = cached % input.saturating_add(1);
-            Tokens { input, output, cached_input, cache_write: written % (input - cached_input).saturating_add(1) }
+            let cache_write = written % (input - cached_input).saturating_add(1);
+            let cache_write_1h = hour % cache_write.saturating_add(1);
+            Tokens { input, output, cached_input, cache_write, cache_write_1h }
         })
+    }
+
+    fn provider() -> impl Strategy<Value = &'static str> {
+        prop_oneof![Just("anthropic"), Just("bedrock"), Just("openai")]
+    }
+
+    /// The rate with the price for an hour that holds where the list has none.
+    fn by_rule(provider: &str, rate: &Rate) -> Rate {
+        let double = rate.cache_write.map(|price| price.max(rate.input.saturating_mul(2)));
+        let missing = if provider == "openai" { None } else { double };
+        Rate { cache_write_1h: rate.cache_write_1h.or(missing), ..rate.clone() }
     }
 
     proptest! {
         #[test]
         fn a_bill_is_what_it_is_with_numbers_without_an_end(
-            short in rate("standard"), long in rate("standard"), flex in rate("flex"),
+            provider in provider(), short in rate("standard"), long in rate("standard"), flex in rate("flex"),
             above in 1..300_000_u64, tokens in some_tokens(),
         ) {
             let long = Rate { above, ..long };
-            let price = Price::listed("v".into(), vec![short.clone(), long.clone(), flex.clone()]).unwrap();
+            let price = Price::listed(provider, "v".into(), vec![short.clone(), long.clone(), flex.clone()]).unwrap();
+            let [short, long, flex] = [short, long, flex].map(|rate| by_rule(provider, &rate));
             let is_long = tokens.input > above;
             let standard = model(if is_long { &long } else { &short }, tokens);
             prop_assert_eq!(price.cost(tokens, None), standard);
@@ -335,12 +413,13 @@ mod tests {
 
         #[test]
         fn whatever_a_call_turns_out_to_be_it_costs_no_more_than_the_most(
-            short in rate("standard"), priority in rate("priority"), longest in some_tokens(), actual in some_tokens(),
+            provider in provider(), short in rate("standard"), priority in rate("priority"),
+            longest in some_tokens(), actual in some_tokens(),
         ) {
             let actual = Tokens { output: actual.output.min(longest.output), ..actual };
             prop_assume!(actual.input <= longest.input);
-            let price = Price::listed("v".into(), vec![short, priority]).unwrap();
-            let most = price.most(Tokens { cached_input: 0, cache_write: 0, ..longest }, None);
+            let price = Price::listed(provider, "v".into(), vec![short, priority]).unwrap();
+            let most = price.most(tokens(longest.input, 0, 0, longest.output), None);
             for tier in [None, Some("priority"), Some("new")] {
                 prop_assert!(price.cost(actual, tier) <= most);
             }

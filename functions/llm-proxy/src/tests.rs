@@ -309,7 +309,8 @@ fn a_call_can_move_between_threads() {
 fn as_stored(event: &str) -> Value {
     let mut stored = json!({
         "org_id": null, "api_key_id": null, "service_tier": null, "stream": false, "http_status": null,
-        "finish_reason": null, "cached_input_tokens": 0, "cache_write_tokens": 0, "cost_nano_usd": null,
+        "finish_reason": null, "cached_input_tokens": 0, "cache_write_tokens": 0,
+        "cache_write_1h_tokens": 0, "cost_nano_usd": null,
         "price_version": null, "cache_hit": false, "latency_ms": 0, "time_to_first_token_ms": null, "attempts": 0,
     });
     let event: serde_json::Map<String, Value> = serde_json::from_str(event).unwrap();

@@ -3,6 +3,8 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::members::Members;
+
 /// How many tokens a call used. What the provider's cache gave or took is part of the input.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Tokens {
@@ -12,6 +14,8 @@ pub(crate) struct Tokens {
     pub(crate) cached_input: u64,
     /// Written into it.
     pub(crate) cache_write: u64,
+    /// Of these, the ones that it keeps for an hour, at a price of their own. Never more than all.
+    pub(crate) cache_write_1h: u64,
 }
 
 impl Tokens {
@@ -24,9 +28,11 @@ impl Tokens {
             prompt_tokens_details: Option<Details>,
         }
         #[derive(Deserialize, Default)]
+        #[expect(clippy::struct_field_names, reason = "the names are the providers'")]
         struct Details {
             cached_tokens: Option<u64>,
             cache_write_tokens: Option<u64>,
+            cache_write_1h_tokens: Option<u64>,
         }
         let usage: Usage = serde_json::from_str(usage.get()).ok()?;
         if usage.prompt_tokens.is_none() && usage.completion_tokens.is_none() {
@@ -36,7 +42,9 @@ impl Tokens {
         let details = usage.prompt_tokens_details.unwrap_or_default();
         let cached_input = details.cached_tokens.unwrap_or(0).min(input);
         let cache_write = details.cache_write_tokens.unwrap_or(0).min(input - cached_input);
-        Some(Self { input, output: usage.completion_tokens.unwrap_or(0), cached_input, cache_write })
+        let cache_write_1h = details.cache_write_1h_tokens.unwrap_or(0).min(cache_write);
+        let output = usage.completion_tokens.unwrap_or(0);
+        Some(Self { input, output, cached_input, cache_write, cache_write_1h })
     }
 
     /// An estimate from bytes of text: one token per four bytes, rounded up. English prose has about 4.5 bytes per
@@ -44,6 +52,11 @@ impl Tokens {
     pub(crate) fn estimated(bytes: u64) -> u64 {
         bytes.div_ceil(4)
     }
+}
+
+/// Of what went into the cache, in Anthropic's `cache_creation`.
+pub(crate) fn written_for_an_hour(cache_creation: &RawValue) -> Option<u64> {
+    Members::of(cache_creation.get())?.get("ephemeral_1h_input_tokens")?.get().parse().ok()
 }
 
 #[cfg(test)]
@@ -56,8 +69,9 @@ mod tests {
 
     #[test]
     fn reads_what_providers_report_and_takes_zero_for_zero() {
-        let usage = r#"{"prompt_tokens":10,"completion_tokens":0,"total_tokens":10,"prompt_tokens_details":{"cached_tokens":4,"cache_write_tokens":3},"x":null}"#;
-        assert_eq!(reported(usage), Some(Tokens { input: 10, output: 0, cached_input: 4, cache_write: 3 }));
+        let usage = r#"{"prompt_tokens":10,"completion_tokens":0,"total_tokens":10,"prompt_tokens_details":{"cached_tokens":4,"cache_write_tokens":3,"cache_write_1h_tokens":2},"x":null}"#;
+        let tokens = Tokens { input: 10, output: 0, cached_input: 4, cache_write: 3, cache_write_1h: 2 };
+        assert_eq!(reported(usage), Some(tokens));
         assert_eq!(reported(r#"{"prompt_tokens":0,"completion_tokens":0}"#), Some(Tokens::default()));
         assert_eq!(
             reported(r#"{"prompt_tokens":3,"prompt_tokens_details":null}"#),
@@ -70,11 +84,13 @@ mod tests {
     #[test]
     fn more_cached_than_input_tokens_are_cut_to_the_input() {
         let cut = |cached: u64, written: u64| {
-            let details = format!(r#"{{"cached_tokens":{cached},"cache_write_tokens":{written}}}"#);
+            let details =
+                format!(r#"{{"cached_tokens":{cached},"cache_write_tokens":{written},"cache_write_1h_tokens":9}}"#);
             let usage = format!(r#"{{"prompt_tokens":5,"completion_tokens":1,"prompt_tokens_details":{details}}}"#);
             let tokens = reported(&usage).unwrap();
-            (tokens.cached_input, tokens.cache_write)
+            (tokens.cached_input, tokens.cache_write, tokens.cache_write_1h)
         };
-        assert_eq!([cut(9, 9), cut(2, 9), cut(0, 9), cut(2, 3)], [(5, 0), (2, 3), (0, 5), (2, 3)]);
+        let expected = [(5, 0, 0), (2, 3, 3), (0, 5, 5), (2, 1, 1)];
+        assert_eq!([cut(9, 9), cut(2, 9), cut(0, 9), cut(2, 1)], expected);
     }
 }

@@ -39,6 +39,9 @@ pub(crate) struct UsageEvent {
     pub(crate) cached_input_tokens: u64,
     #[serde(skip_serializing_if = "is_default")]
     pub(crate) cache_write_tokens: u64,
+    /// Of these, the ones that are kept for an hour: without them the cost could not be worked out again.
+    #[serde(skip_serializing_if = "is_default")]
+    pub(crate) cache_write_1h_tokens: u64,
     pub(crate) usage_source: UsageSource,
     /// Nothing if the price is not known.
     #[serde(skip_serializing_if = "is_default")]

@@ -81,6 +81,7 @@ fn usage(counts: Counts, mode: &UsageMode) -> Option<Map<String, Value>> {
     let usage = json!({
         "input_tokens": prompt,
         "cache_creation_input_tokens": 0,
+        "cache_creation": {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 0},
         "cache_read_input_tokens": 0,
         "output_tokens": completion,
         "service_tier": "standard",

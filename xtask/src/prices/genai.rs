@@ -67,6 +67,7 @@ fn rates(entry: &Value) -> Result<Vec<Rate>, String> {
             output: price(&prices["output_mtok"], above)?.unwrap_or(0),
             cached_input: price(&prices["cache_read_mtok"], above)?,
             cache_write: price(&prices["cache_write_mtok"], above)?,
+            cache_write_1h: None, // the list has none
         });
     }
     Ok(rates)

@@ -37,6 +37,7 @@ struct Written {
     output: Option<u64>,
     cached_input: Option<u64>,
     cache_write: Option<u64>,
+    cache_write_1h: Option<u64>,
 }
 
 /// Their list as far as it concerns our providers. A model without a price of input and output is left out.
@@ -86,8 +87,8 @@ fn rates(entry: &Value) -> Result<Vec<Rate>, String> {
     if !text_only || (output == 0 && entry["mode"] != "embedding") {
         return Ok(Vec::new());
     }
-    let (cached_input, cache_write) = (standard.cached_input, standard.cache_write);
-    let base = Rate { tier: STANDARD.to_owned(), above: 0, input, output, cached_input, cache_write };
+    let Written { cached_input, cache_write, cache_write_1h, .. } = standard;
+    let base = Rate { tier: STANDARD.to_owned(), above: 0, input, output, cached_input, cache_write, cache_write_1h };
     let context = context(entry)?;
     let long = match &context {
         None => None,
@@ -98,14 +99,15 @@ fn rates(entry: &Value) -> Result<Vec<Rate>, String> {
     for (tier, suffix) in TIERS {
         let written_tier = written(entry, "", suffix)?;
         let (Some(input @ 1..), Some(output)) = (written_tier.input, written_tier.output) else { continue };
-        let missing_write = base.cache_write.map(|price| price.max(input));
+        let missing_write = |base: Option<u64>| base.map(|price| price.max(input));
         let short = Rate {
             tier: tier.to_owned(),
             above: 0,
             input,
             output,
             cached_input: written_tier.cached_input.or(base.cached_input.map(|_| input)),
-            cache_write: written_tier.cache_write.or(missing_write),
+            cache_write: written_tier.cache_write.or(missing_write(base.cache_write)),
+            cache_write_1h: written_tier.cache_write_1h.or(missing_write(base.cache_write_1h)),
         };
         rates.push(short.clone());
         if let (Some(long), Some((name, above))) = (&long, &context) {
@@ -124,6 +126,7 @@ fn longer(short: &Rate, above: u64, written: &Written) -> Rate {
         output: written.output.unwrap_or(short.output),
         cached_input: written.cached_input.or(short.cached_input),
         cache_write: written.cache_write.or(short.cache_write),
+        cache_write_1h: written.cache_write_1h.or(short.cache_write_1h),
     }
 }
 
@@ -135,6 +138,7 @@ fn dearer(one: &Rate, other: &Rate) -> Rate {
         output: one.output.max(other.output),
         cached_input: one.cached_input.max(other.cached_input),
         cache_write: one.cache_write.max(other.cache_write),
+        cache_write_1h: one.cache_write_1h.max(other.cache_write_1h),
     }
 }
 
@@ -162,6 +166,7 @@ fn written(entry: &Value, context: &str, tier: &str) -> Result<Written, String> 
         output: price("output_cost_per_token")?,
         cached_input: price("cache_read_input_token_cost")?,
         cache_write: price("cache_creation_input_token_cost")?,
+        cache_write_1h: price("cache_creation_input_token_cost_above_1hr")?,
     })
 }
 
@@ -203,6 +208,28 @@ mod tests {
                 ("priority".into(), 272_000, 2 * million, 8 * million, Some(200 * thousand), Some(2 * million)),
             ]
         );
+    }
+
+    #[test]
+    fn what_is_kept_for_an_hour_has_its_price_in_each_context_and_in_doubt_that_of_the_dearer_tier() {
+        let entry = json!({
+            "mode": "chat", "input_cost_per_token": 1e-7, "output_cost_per_token": 5e-7,
+            "cache_creation_input_token_cost": 1.25e-7, "cache_creation_input_token_cost_above_1hr": 2e-7,
+            "input_cost_per_token_above_100k_tokens": 5e-7,
+            "cache_creation_input_token_cost_above_1hr_above_100k_tokens": 1e-6,
+            "input_cost_per_token_batches": 5e-8, "output_cost_per_token_batches": 2.5e-7,
+            "input_cost_per_token_priority": 3e-7, "output_cost_per_token_priority": 1e-6,
+        });
+        let prices = rates(&entry).unwrap().into_iter().map(|rate| (rate.tier, rate.above, rate.cache_write_1h));
+        let expected = [
+            ("standard", 0, 200_000),
+            ("standard", 100_000, 1_000_000),
+            ("batch", 0, 200_000),
+            ("batch", 100_000, 1_000_000),
+            ("priority", 0, 300_000),
+            ("priority", 100_000, 1_000_000),
+        ];
+        assert!(prices.eq(expected.map(|(tier, above, price)| (tier.to_owned(), above, Some(price)))));
     }
 
     #[test]

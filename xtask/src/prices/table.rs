@@ -39,6 +39,9 @@ pub struct Rate {
     pub cached_input: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache_write: Option<u64>,
+    /// What is kept for an hour.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache_write_1h: Option<u64>,
 }
 
 /// The finest that any list has: a thousandth of a billionth of a dollar per token.

@@ -11,7 +11,7 @@ use crate::ending::Ending;
 use crate::error_words::ErrorWords;
 use crate::measure::Measure;
 use crate::observation::Observation;
-use crate::tokens::Tokens;
+use crate::tokens::{Tokens, written_for_an_hour};
 
 /// A `message`, by itself or as a stream begins with it.
 #[derive(Deserialize)]
@@ -65,11 +65,12 @@ struct Delta<'a> {
 
 /// What was read from a cache or written to one is not part of `input_tokens`.
 #[derive(Deserialize)]
-#[expect(clippy::struct_field_names, reason = "the names are Anthropic's")]
-struct Usage {
+struct Usage<'a> {
     input_tokens: Option<u64>,
     cache_read_input_tokens: Option<u64>,
     cache_creation_input_tokens: Option<u64>,
+    #[serde(borrow)]
+    cache_creation: Option<&'a RawValue>,
     output_tokens: Option<u64>,
 }
 
@@ -133,15 +134,17 @@ impl Delta<'_> {
     }
 }
 
-impl Usage {
-    /// `prompt` is what was told before, for a report that counts the output only. `None` if there is no count of the
-    /// output; an explicit zero is zero.
+impl Usage<'_> {
+    /// `prompt` is what was told before, for a report that counts the output only, or does not tell cache writes apart.
+    /// `None` if there is no count of the output; an explicit zero is zero.
     fn tokens(self, prompt: Option<Tokens>) -> Option<Tokens> {
         let output = self.output_tokens?;
         let Some(fresh) = self.input_tokens else { return Some(Tokens { output, ..prompt? }) };
         let (read, written) =
             (self.cache_read_input_tokens.unwrap_or(0), self.cache_creation_input_tokens.unwrap_or(0));
         let input = fresh.saturating_add(read).saturating_add(written);
-        Some(Tokens { input, output, cached_input: read, cache_write: written })
+        let told = self.cache_creation.and_then(written_for_an_hour);
+        let hour = told.or(prompt.map(|prompt| prompt.cache_write_1h)).unwrap_or(0);
+        Some(Tokens { input, output, cached_input: read, cache_write: written, cache_write_1h: hour.min(written) })
     }
 }

@@ -148,6 +148,7 @@ impl Usage {
         }
         let input = self.input_tokens.unwrap_or(0);
         let cached = self.input_tokens_details.and_then(|details| details.cached_tokens).unwrap_or(0);
-        Some(Tokens { input, output: self.output_tokens.unwrap_or(0), cached_input: cached.min(input), cache_write: 0 })
+        let output = self.output_tokens.unwrap_or(0);
+        Some(Tokens { input, output, cached_input: cached.min(input), ..Tokens::default() })
     }
 }

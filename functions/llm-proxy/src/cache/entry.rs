@@ -26,6 +26,9 @@ pub(crate) struct About {
     output_tokens: u64,
     cached_input_tokens: u64,
     cache_write_tokens: u64,
+    /// Older entries have none.
+    #[serde(default)]
+    cache_write_1h_tokens: u64,
 }
 
 /// How an answer is written.
@@ -49,6 +52,7 @@ impl About {
             output_tokens: tokens.output,
             cached_input_tokens: tokens.cached_input,
             cache_write_tokens: tokens.cache_write,
+            cache_write_1h_tokens: tokens.cache_write_1h,
         }
     }
 
@@ -59,6 +63,7 @@ impl About {
             output: self.output_tokens,
             cached_input: self.cached_input_tokens,
             cache_write: self.cache_write_tokens,
+            cache_write_1h: self.cache_write_1h_tokens,
         }
     }
 }

@@ -168,7 +168,7 @@ mod tests {
     use super::super::entry::About;
     use super::*;
 
-    const TOKENS: Tokens = Tokens { input: 3, output: 2, cached_input: 0, cache_write: 0 };
+    const TOKENS: Tokens = Tokens { input: 3, output: 2, cached_input: 0, cache_write: 2, cache_write_1h: 1 };
     const WHOLE: &str = r#"{"id":"c-1","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"Hello you","refusal":null},"logprobs":{"content":[1,2]},"finish_reason":"stop"}],"usage":{"prompt_tokens":3,"completion_tokens":2,"total_tokens":5}}"#;
     const CHUNKS: &str = concat!(
         r#"{"id":"c-1","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"delta":{"role":"assistant","content":"","refusal":null},"logprobs":null,"finish_reason":null}],"usage":null}"#,
@@ -241,6 +241,16 @@ mod tests {
         let silent = r#"{"id":"c-1","model":"m","choices":[{"message":{"content":"x"},"finish_reason":"stop"}]}"#;
         let chunks = values(&replayed(Replay::Stream { with_usage: true }, &entry(Form::Whole, silent)));
         assert_eq!(chunks[2]["usage"], json!({"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}));
+    }
+
+    #[test]
+    fn an_entry_keeps_the_tokens_and_an_older_one_has_none_for_an_hour() {
+        let written = entry(Form::Whole, WHOLE).write().unwrap();
+        assert_eq!(Entry::read(&written).unwrap().about.tokens(), TOKENS);
+        let older = String::from_utf8(written.to_vec()).unwrap().replace(r#","cache_write_1h_tokens":1"#, "");
+        assert!(!older.contains("1h"));
+        let tokens = Entry::read(&Bytes::from(older)).unwrap().about.tokens();
+        assert_eq!(tokens, Tokens { cache_write_1h: 0, ..TOKENS });
     }
 
     #[test]

@@ -59,7 +59,7 @@ fn its_usage_is_written_after_the_answer() {
             "id": event["id"], "request_id": "request-1", "user_id": USER, "org_id": null, "api_key_id": null, "operation": "chat",
             "alias": "default", "provider": "simulator", "model": "sim/large-0613", "stream": false,
             "status": "success", "http_status": 200, "finish_reason": "stop",
-            "input_tokens": 10, "output_tokens": 2, "cached_input_tokens": 4, "cache_write_tokens": 0,
+            "input_tokens": 10, "output_tokens": 2, "cached_input_tokens": 4, "cache_write_tokens": 0, "cache_write_1h_tokens": 0,
             "service_tier": "default", "usage_source": "provider", "cost_nano_usd": 2_400, "price_version": "route",
             "cache_hit": false, "latency_ms": 0, "time_to_first_token_ms": null, "attempts": 1,
             "started_at": "2026-01-01T00:00:00Z",

@@ -69,6 +69,30 @@ fn a_message_passes_unchanged_with_the_headers_that_choose_its_version() {
     assert_eq!(fields(&scene.event()), json!(["success", 60, 7, 30, "provider", "end_turn", "claude-x-1"]));
 }
 
+/// What was written into the cache for an hour is told at the start only; 10 tokens are fresh, 30 from the cache, 7 of output.
+#[test]
+fn what_was_written_for_an_hour_is_counted_and_is_not_more_than_all() {
+    const HOUR: &str = r#"{"ephemeral_5m_input_tokens":5,"ephemeral_1h_input_tokens":15}"#;
+    let written = |told: &str| format!(r#""cache_creation_input_tokens":20,"cache_creation":{told}"#);
+    let start = |told: &str| START.replace(r#""cache_creation_input_tokens":20"#, &written(told));
+    let all = DELTA.replace(r#""usage":{"#, r#""usage":{"input_tokens":10,"cache_creation_input_tokens":20,"#);
+    let later = DELTA.replace(r#""usage":{"#, &format!(r#""usage":{{"input_tokens":10,{},"#, written(HOUR)));
+    for (start, delta, hour) in [
+        (start(HOUR), DELTA, 15),
+        (start(HOUR), &all, 15),
+        (START.to_owned(), &later, 15),
+        (start(r#"{"ephemeral_1h_input_tokens":99}"#), DELTA, 20),
+        (start(r#"{"ephemeral_1h_input_tokens":-1}"#), &all, 0),
+        (start(r#"{"ephemeral_1h_input_tokens":18446744073709551615}"#), &all, 20),
+        (start("null"), &all, 0),
+        (start("7"), &all, 0),
+    ] {
+        let (_, event) = relayed(&[&start, BLOCK, HELLO, delta, STOP]);
+        let counts = (&event["cache_write_tokens"], &event["cache_write_1h_tokens"], &event["usage_source"]);
+        assert_eq!(counts, (&json!(20), &json!(hour), &json!("provider")), "{start} {delta}");
+    }
+}
+
 #[test]
 fn wherever_the_network_splits_a_stream_the_same_bytes_and_usage_come_out() {
     let plain = [START, BLOCK, HELLO, TOOL, DELTA, STOP].concat();

@@ -114,8 +114,9 @@ async fn each_fault_has_its_form() {
     assert_eq!((end, cut.len()), (End::Closed, 3));
     let (end, early) = stream(json!({"tokens": 1, "no_done": true})).await;
     assert_eq!((end, *kinds(&early).last().unwrap()), (End::Complete, "messageStop"));
-    let given = json!({"usage": {"inputTokens": 1, "cacheReadInputTokens": 9, "outputTokens": 2}});
-    assert_eq!(stream(given).await.1.last().unwrap().1["usage"]["cacheReadInputTokens"], 9);
+    let hour = json!([{"ttl": "1h", "inputTokens": 3}]);
+    let given = json!({"inputTokens": 1, "cacheWriteInputTokens": 9, "cacheDetails": hour, "outputTokens": 2});
+    assert_eq!(stream(json!({"usage": given})).await.1.last().unwrap().1["usage"], given);
 }
 
 #[tokio::test]

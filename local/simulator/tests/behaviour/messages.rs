@@ -109,12 +109,14 @@ async fn tools_are_called_with_their_input() {
 
 #[tokio::test]
 async fn usage_is_what_the_test_says() {
-    let usage = json!({"input_tokens": 3, "cache_read_input_tokens": 40, "output_tokens": 5});
+    let hour = json!({"ephemeral_5m_input_tokens": 1, "ephemeral_1h_input_tokens": 2});
+    let usage = json!({"input_tokens": 3, "cache_read_input_tokens": 40, "cache_creation": hour, "output_tokens": 5});
     assert_eq!(message(false, json!({"usage": usage})).await.json()["usage"], usage);
     let answer = message(true, json!({"usage": usage, "tokens": 2})).await;
     let events = events(&answer);
-    assert_eq!(events[0].1["message"]["usage"]["cache_read_input_tokens"], 40);
-    assert_eq!(events[events.len() - 2].1["usage"]["output_tokens"], 5);
+    let begun = &events[0].1["message"]["usage"];
+    assert_eq!((&begun["cache_read_input_tokens"], &begun["cache_creation"]), (&json!(40), &hour));
+    assert_eq!(events[events.len() - 2].1["usage"], json!({"output_tokens": 5}));
     assert_eq!(message(false, json!({"usage": "missing"})).await.json().get("usage"), None);
 }
 

@@ -83,8 +83,22 @@ impl Scene<'_> {
     }
 }
 
+/// 10 tokens are fresh, 900 from the cache, 100 written into it, 60 of them for an hour, and 4 of output. No more than that
+/// fits into an entry of the metadata.
+fn cached() -> Value {
+    let hour = json!([{"ttl": "1h", "inputTokens": 60}]);
+    json!({"inputTokens": 10, "outputTokens": 4, "cacheReadInputTokens": 900, "cacheWriteInputTokens": 100, "cacheDetails": hour})
+}
+
+/// A million of them cost $3 fresh, $0.30 read, $3.75 written, $6 written for an hour, and $15 of output.
+fn is_charged(row: &Value) {
+    assert_eq!((&row["cache_write_tokens"], &row["cache_write_1h_tokens"]), (&json!(100), &json!(60)), "{row}");
+    let cost = 10 * 3_000 + 900 * 300 + 40 * 3_750 + 60 * 6_000 + 4 * 15_000;
+    assert_eq!(row["cost_nano_usd"], cost, "{row}");
+}
+
 fn whole(scene: &Scene<'_>) {
-    let usage = json!({"inputTokens": 10, "outputTokens": 4, "totalTokens": 1014, "cacheReadInputTokens": 900, "cacheWriteInputTokens": 100});
+    let usage = cached();
     let (answer, marker) = scene.call(&json!({"text": "Hi there.", "reasoning": 3, "usage": usage}));
     assert_eq!((answer.status, answer.header("x-qlp-provider")), (200, "bedrock"), "{}", answer.text());
     assert!(answer.header("x-upstream-request-id").starts_with("req_"));
@@ -96,13 +110,14 @@ fn whole(scene: &Scene<'_>) {
     assert_eq!((&body["usage"]["prompt_tokens"], &body["usage"]["total_tokens"]), (&json!(1_010), &json!(1_014)));
     let row = scene.rig.usage_row(answer.header("x-request-id"));
     assert_eq!((&row["input_tokens"], &row["cached_input_tokens"]), (&json!(1_010), &json!(900)), "{row}");
+    is_charged(&row);
     assert_eq!((&row["provider"], &row["model"], &row["output_tokens"]), (&json!("bedrock"), &json!(MODEL), &json!(4)));
     let seen = scene.rig.simulator().get(&format!("/__sim/requests?marker={marker}")).to_string();
     assert!(seen.contains("/model/global.anthropic.claude-sonnet-4-5-20250929-v1%3A0/converse\""), "{seen}");
 }
 
 fn stream(scene: &Scene<'_>) {
-    let (stream, _) = scene.open(&json!({"text": "naïve café — 日本語"}));
+    let (stream, _) = scene.open(&json!({"text": "naïve café — 日本語", "usage": cached()}));
     assert!(stream.head.contains("content-type: text/event-stream"), "{}", stream.head);
     let id = stream.request_id();
     let events = stream.read_to_end();
@@ -113,6 +128,7 @@ fn stream(scene: &Scene<'_>) {
     assert_eq!(chunks.last().unwrap()["choices"][0]["finish_reason"], "stop", "the usage was not asked for");
     let row = scene.rig.usage_row(&id);
     assert_eq!((&row["status"], &row["usage_source"]), (&json!("success"), &json!("provider")), "{row}");
+    is_charged(&row);
     let mut asking = Scene::request(&marker("bedrock"), &json!({"tokens": 3}), true);
     asking["stream_options"] = json!({"include_usage": true});
     let events = EventStream::post(scene.url, PATH, scene.token, &asking).read_to_end();

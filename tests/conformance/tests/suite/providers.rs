@@ -110,11 +110,37 @@ fn azure_answers_in_openais_words(rig: &Rig) {
 fn anthropic_answers_in_openais_words(rig: &Rig) {
     let scene = Scene::new(rig, &["anthropic"], false);
     answers_in_openais_words(&scene, &ANTHROPIC);
+    an_hour_in_the_cache(&scene);
     let marker = marker("overloaded");
     let answer =
         scene.call(&request(&marker, &json!([{"status": 529}, {"reasoning": 3, "tokens": 4}]), false)).expect(200);
     assert_eq!(answer.header("x-qlp-attempts"), "2");
     assert!(!answer.json()["choices"][0]["message"]["reasoning_content"].as_str().unwrap().is_empty());
+}
+
+/// A million tokens cost $1 fresh, $1.25 written into the cache, $2 written into it for an hour, and $5 of output.
+fn an_hour_in_the_cache(scene: &Scene<'_>) {
+    let written = json!({"ephemeral_5m_input_tokens": 40, "ephemeral_1h_input_tokens": 60});
+    let usage =
+        json!({"input_tokens": 10, "cache_creation_input_tokens": 100, "cache_creation": written, "output_tokens": 5});
+    let behaviour = json!({"tokens": 5, "usage": usage});
+    let answer = scene.call(&request(&marker("hour"), &behaviour, false)).expect(200);
+    let told = answer.json()["usage"]["prompt_tokens_details"].clone();
+    assert_eq!((&told["cache_write_tokens"], &told["cache_write_1h_tokens"]), (&json!(100), &json!(60)), "{told}");
+    let mut rows = vec![scene.rig.usage_row(answer.header("x-request-id")), scene.events(&behaviour).1];
+    for stream in [false, true] {
+        let mut body = Rig::chat("", &json!({}), stream);
+        body["max_tokens"] = json!(500);
+        body["metadata"] =
+            json!({"user_id": json!({"marker": marker("hour"), "sim": behaviour.to_string()}).to_string()});
+        let answer = scene.user.post("/v1/messages", &body).expect(200);
+        rows.push(scene.rig.usage_row(answer.header("x-request-id")));
+    }
+    for row in rows {
+        let tokens = ["input_tokens", "cache_write_tokens", "cache_write_1h_tokens"].map(|name| row[name].clone());
+        assert_eq!(tokens, [json!(110), json!(100), json!(60)], "{row}");
+        assert_eq!(row["cost_nano_usd"], 10 * 1_000 + 40 * 1_250 + 60 * 2_000 + 5 * 5_000, "{row}");
+    }
 }
 
 fn answers_in_openais_words(scene: &Scene<'_>, dialect: &Dialect) {

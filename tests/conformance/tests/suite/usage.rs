@@ -126,6 +126,7 @@ fn the_summary_has_rates_hits_and_exact_money(rig: &Rig) {
         ("error_rate", json!(0.5)),
         ("cache_hits", json!(0)),
         ("cache_write_tokens", json!(1)),
+        ("cache_write_1h_tokens", json!(0)),
         ("cost_nano_usd", json!(nano)),
         ("cost_micro_usd", json!(1.8)),
         ("unpriced_requests", json!(0)),
@@ -188,6 +189,7 @@ fn an_export_is_csv_with_every_call_of_mine_and_no_other(rig: &Rig) {
             "output_tokens",
             "cached_input_tokens",
             "cache_write_tokens",
+            "cache_write_1h_tokens",
             "latency_ms",
             "attempts",
         ] {

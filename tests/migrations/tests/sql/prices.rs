@@ -19,7 +19,7 @@ pub const TESTS: &[Test] = &[
 
 fn rates(input: u64) -> Value {
     json!([
-        { "tier": "standard", "above": 0, "input": input, "output": 5, "cached_input": 1, "cache_write": 3 },
+        { "tier": "standard", "above": 0, "input": input, "output": 5, "cached_input": 1, "cache_write": 3, "cache_write_1h": 4 },
         { "tier": "standard", "above": 200_000, "input": 2 * input, "output": 10 },
         { "tier": "flex", "above": 0, "input": 1, "output": 2 },
     ])
@@ -107,6 +107,7 @@ fn refused(cluster: &Cluster) {
         json!([rate(json!({ "input": -1 }))]),
         json!([rate(json!({ "output": "2" }))]),
         json!([rate(json!({ "cached_input": null }))]),
+        json!([rate(json!({ "cache_write_1h": 0.5 }))]),
         json!([rate(json!({ "tier": "Standard" }))]),
         json!([rate(json!({ "tier": null }))]),
         json!([rate(json!({ "colour": 1 }))]),

@@ -30,7 +30,7 @@ pub fn event(id: u128, more: &Value) -> Value {
         "id": Uuid::from_u128(id), "request_id": "r", "user_id": null, "org_id": null, "api_key_id": null,
         "alias": "default", "provider": "together", "model": "llama", "stream": true, "status": "success",
         "http_status": 200, "finish_reason": "stop", "input_tokens": 10, "output_tokens": 20, "cached_input_tokens": 5,
-        "cache_write_tokens": 2, "service_tier": "default", "price_version": "v1", "cache_hit": false,
+        "cache_write_tokens": 2, "cache_write_1h_tokens": 1, "service_tier": "default", "price_version": "v1", "cache_hit": false,
         "usage_source": "provider", "cost_nano_usd": 1_000, "latency_ms": 100, "time_to_first_token_ms": 10, "attempts": 1,
         "started_at": DAY,
     });
@@ -167,7 +167,8 @@ fn sums(cluster: &Cluster) {
         record(transaction, &events);
         let expected = json!({
             "requests": 100, "input_tokens": 1_000, "output_tokens": 2_000, "cached_input_tokens": 500,
-            "cache_write_tokens": 200, "cost_nano_usd": 99_001, "cost_micro_usd": 99.001, "unpriced_requests": 1,
+            "cache_write_tokens": 200, "cache_write_1h_tokens": 100, "cost_nano_usd": 99_001, "cost_micro_usd": 99.001,
+            "unpriced_requests": 1,
             "cache_hits": 2, "errors": 1, "error_rate": 0.01, "latency_ms": { "p50": 50, "p95": 95, "p99": 99 },
             "time_to_first_token_ms": { "p50": 10, "p95": 10, "p99": 10 },
         });
@@ -194,7 +195,7 @@ fn model(cluster: &Cluster) {
                         "user_id": cluster.owner, "model": one_of(["a", "b", "c"], random(3)),
                         "latency_ms": random(1_000), "time_to_first_token_ms": first, "cost_nano_usd": cost,
                         "status": one_of(["success", "client_closed", "truncated"], random(3)),
-                        "cache_hit": random(2) == 0, "cache_write_tokens": random(50),
+                        "cache_hit": random(2) == 0, "cache_write_tokens": 50, "cache_write_1h_tokens": random(50),
                     }),
                 )
             })
@@ -234,6 +235,7 @@ fn expected(events: &[&Value]) -> Value {
     json!({
         "requests": events.len(), "input_tokens": sum("input_tokens"), "output_tokens": sum("output_tokens"),
         "cached_input_tokens": sum("cached_input_tokens"), "cache_write_tokens": sum("cache_write_tokens"),
+        "cache_write_1h_tokens": sum("cache_write_1h_tokens"),
         "cost_nano_usd": cost, "cost_micro_usd": number(cost, 3), "unpriced_requests": count(&|event| event["cost_nano_usd"].is_null()),
         "cache_hits": count(&|event| event["cache_hit"] == true), "errors": errors, "error_rate": number(millionths as u64, 6),
         "latency_ms": percentiles("latency_ms"), "time_to_first_token_ms": percentiles("time_to_first_token_ms"),
@@ -250,11 +252,11 @@ fn number(digits: u64, places: u32) -> Value {
 fn older_event(cluster: &Cluster) {
     cluster.transaction(|transaction| {
         let mut older = event(1, &json!({}));
-        for newer in ["cache_write_tokens", "service_tier", "price_version", "cache_hit"] {
+        for newer in ["cache_write_tokens", "cache_write_1h_tokens", "service_tier", "price_version", "cache_hit"] {
             older.as_object_mut().unwrap().remove(newer);
         }
         assert_eq!(record(transaction, &[older]), json!({ "recorded": 1 }));
-        let kept = "select cache_write_tokens, cache_hit, price_version is null from public.llm_usage where id = $1";
+        let kept = "select cache_write_tokens + cache_write_1h_tokens, cache_hit, price_version is null from public.llm_usage where id = $1";
         let kept = transaction.query_one(kept, &[&Uuid::from_u128(1)]).unwrap();
         assert_eq!((kept.get::<_, i64>(0), kept.get::<_, bool>(1), kept.get::<_, bool>(2)), (0, false, true));
     });

@@ -125,7 +125,8 @@ fn columns(cluster: &Cluster) {
             "id": Uuid::from_u128(1), "started_at": "2026-03-01T12:00:00.000000Z", "request_id": "r", "user_id": cluster.viewer,
             "org_id": null, "api_key_id": null, "alias": "default", "provider": "together", "model": "llama",
             "service_tier": "default", "stream": "true", "status": "success", "http_status": "200", "finish_reason": "stop",
-            "input_tokens": "10", "cached_input_tokens": "5", "cache_write_tokens": "2", "output_tokens": "20",
+            "input_tokens": "10", "cached_input_tokens": "5", "cache_write_tokens": "2", "cache_write_1h_tokens": "1",
+            "output_tokens": "20",
             "usage_source": "provider", "cost_micro_usd": "1234.56", "price_version": "v1", "cache_hit": "true",
             "latency_ms": "100", "time_to_first_token_ms": "10", "attempts": "1",
         }));

@@ -86,6 +86,25 @@ fn what_was_cached_is_part_of_the_prompt() {
 }
 
 #[test]
+fn what_was_written_for_an_hour_is_told_apart_and_is_not_more_than_all() {
+    for (details, hour) in [
+        (json!([{"ttl": "5m", "inputTokens": 50}, {"ttl": "1h", "inputTokens": 150}]), Some(150)),
+        (json!([{"ttl": "1h", "inputTokens": 10}, {"ttl": "1h", "inputTokens": 20}]), Some(30)),
+        (json!([{"ttl": "1h", "inputTokens": u64::MAX}, {"ttl": "1h", "inputTokens": 1}]), Some(200)),
+        (json!([{"ttl": "1h", "inputTokens": -1}, {"ttl": "1h"}, {"inputTokens": 3}, 7]), None),
+        (json!([{"ttl": "5m", "inputTokens": 200}]), None),
+        (json!({"ttl": "1h"}), None),
+        (Value::Null, None),
+    ] {
+        let mut cached = converse(&json!([{"text": "x"}]), "end_turn");
+        cached["usage"] =
+            json!({"inputTokens": 10, "outputTokens": 5, "cacheWriteInputTokens": 200, "cacheDetails": details});
+        let told = completion(&cached).unwrap()["usage"]["prompt_tokens_details"].clone();
+        assert_eq!((&told["cache_write_tokens"], told["cache_write_1h_tokens"].as_u64()), (&json!(200), hour));
+    }
+}
+
+#[test]
 fn what_is_no_answer_is_none() {
     let text = json!([{"text": "x"}]);
     for spoilt in
