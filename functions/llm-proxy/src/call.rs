@@ -121,7 +121,6 @@ impl Call {
         let mut call = Self::reserved(proxy, plan, reserve, request, context).await?;
         call.cache = Some(Use::Hit);
         call.seen.tokens = Some(about.tokens());
-        call.seen.finish_reason.clone_from(&about.finish_reason);
         Ok(call)
     }
 

@@ -19,9 +19,6 @@ pub(crate) struct About {
     pub(crate) form: Form,
     pub(crate) provider: String,
     pub(crate) model: String,
-    /// Where there is one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) finish_reason: Option<String>,
     input_tokens: u64,
     output_tokens: u64,
     cached_input_tokens: u64,
@@ -42,12 +39,11 @@ pub(crate) enum Form {
 }
 
 impl About {
-    pub(crate) fn new(form: Form, provider: &str, model: &str, finish_reason: Option<&str>, tokens: Tokens) -> Self {
+    pub(crate) fn new(form: Form, provider: &str, model: &str, tokens: Tokens) -> Self {
         Self {
             form,
             provider: provider.to_owned(),
             model: model.to_owned(),
-            finish_reason: finish_reason.map(str::to_owned),
             input_tokens: tokens.input,
             output_tokens: tokens.output,
             cached_input_tokens: tokens.cached_input,

@@ -71,7 +71,7 @@ impl Recording {
     /// The answer is complete and was `seen` so: it is kept if it came to its natural end and called nothing.
     pub(crate) fn end(self, seen: &Observation, provider: &str, model: &str, tokens: Tokens) {
         let Some(answer) = self.answer.filter(|_| !self.is_generated || is_natural(seen)) else { return };
-        let about = About::new(self.form, provider, model, seen.finish_reason.as_deref(), tokens);
+        let about = About::new(self.form, provider, model, tokens);
         if let Some(done) = self.done.take() {
             let _ = done.send(Entry { about, answer: Bytes::from(answer) });
         }

@@ -184,7 +184,7 @@ mod tests {
     );
 
     fn entry(form: Form, answer: &'static str) -> Entry {
-        Entry { about: About::new(form, "p", "m", Some("stop"), TOKENS), answer: Bytes::from_static(answer.as_bytes()) }
+        Entry { about: About::new(form, "p", "m", TOKENS), answer: Bytes::from_static(answer.as_bytes()) }
     }
 
     fn replayed(replay: Replay, entry: &Entry) -> Vec<String> {

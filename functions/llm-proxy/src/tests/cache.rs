@@ -129,6 +129,9 @@ fn an_answer_serves_in_the_other_form_too() {
     let whole: Value = serde_json::from_str(&whole).unwrap();
     assert_eq!((used_as.as_str(), &whole["choices"][0]["message"]["content"]), ("hit", &json!("Hello")));
     assert_eq!(scene.sent_count(), 1);
+    for event in scene.events() {
+        assert_eq!((&event["finish_reason"], &event["output_tokens"]), (&json!("stop"), &json!(2)), "{event}");
+    }
 }
 
 #[test]
