@@ -155,16 +155,15 @@ fn limits(row: &Row) -> Vec<String> {
     if !row.edge {
         return Vec::new();
     }
-    let cpu = match (row.target.as_str(), row.scenario) {
-        ("workerd", "trivial") => Some(110.0),
-        ("workerd", "json") => Some(400.0),
-        ("workerd", "short") => Some(1000.0),
-        ("native", "trivial") => Some(80.0),
-        ("native", "json") => Some(100.0),
-        ("spin", "json") => Some(200.0),
-        ("spin", "short") => Some(400.0),
-        _ => None,
+    // Of a trivial route, a completion, and a stream of 23 frames.
+    let cpu = match row.target.as_str() {
+        "workerd" => [Some(110.0), Some(400.0), Some(1000.0)],
+        "native" => [Some(80.0), Some(100.0), None],
+        "spin" => [None, Some(200.0), Some(400.0)],
+        _ => [None; 3],
     };
+    let cpu =
+        ["trivial", "json", "short"].iter().zip(cpu).find_map(|(name, cpu)| cpu.filter(|_| row.scenario == *name));
     let alone = row.connections == 1;
     let json = (alone && row.scenario == "json").then_some(if row.target == "spin" { 0.5 } else { 1.0 });
     let first = row.frames.as_ref().filter(|frames| alone && frames.paced > 0).map(|frames| frames.added_first_p50_ms);
