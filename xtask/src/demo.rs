@@ -16,16 +16,29 @@ pub struct Arguments {
     /// The question to ask.
     #[arg(default_value = "Why do teams put an edge in front of their LLM keys?")]
     question: String,
-    /// The runtime to ask: `workerd`, `native` or `spin`.
-    #[arg(long, default_value = "workerd")]
-    host: String,
+    /// The runtime to ask: `workerd`, `spin` or `native` [default: the first of them that runs].
+    #[arg(long)]
+    host: Option<String>,
 }
+
+/// Who is asked where nobody is named: first what ships.
+const HOSTS: [&str; 3] = ["workerd", "spin", "native"];
 
 /// Signs the demo user in, streams a chat completion through the edge, and shows the usage row it left in Postgres.
 pub fn run(arguments: &Arguments) -> Result<(), String> {
     let stack = Description::read(&state().join("stack.json")).map_err(|error| error.to_string())?;
-    let edge =
-        stack.edges.get(&arguments.host).ok_or_else(|| format!("the stack has no edge on {}", arguments.host))?;
+    let edge = match &arguments.host {
+        Some(host) => stack.edges.get(host),
+        None => HOSTS.into_iter().find_map(|host| stack.edges.get(host)),
+    };
+    let edge = edge.ok_or_else(|| {
+        let running: Vec<_> = stack.edges.keys().map(String::as_str).collect();
+        format!(
+            "the stack has no edge on {}: it runs {}",
+            arguments.host.as_deref().unwrap_or("any host"),
+            running.join(", ")
+        )
+    })?;
     println!("{} POST {}/auth/login as {}", bold("1."), edge.url, stack.demo.email);
     let session = call(
         agent().post(format!("{}/auth/login", edge.url)),
