@@ -21,9 +21,9 @@ pub(crate) struct Configuration<'a> {
 pub(crate) const COMPATIBILITY_DATE: &str = "2026-11-01";
 
 /// How V8 keeps house. Each chunk of a stream leaves some of the host's objects behind that no young collection takes, and
-/// V8 would collect the whole heap as soon as it has a few megabytes more than the few that live: with hundreds of streams each second,
-/// 20 ms of it. Fewer of these, and young ones of a megabyte, delay fewer frames, at the same CPU and memory
-/// (`docs/PERFORMANCE.md`).
+/// V8 would collect the whole heap, for 20 ms, as soon as a few megabytes are added to the few that live: with hundreds of
+/// streams that is each second. Fewer of these, and young ones of a megabyte, delay fewer frames at the same CPU, for a
+/// tenth of memory more (`docs/PERFORMANCE.md`).
 const HEAP: [&str; 2] = ["--heap-growing-percent=2000", "--max-semi-space-size=1"];
 
 impl Configuration<'_> {

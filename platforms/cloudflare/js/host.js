@@ -315,8 +315,8 @@ async function read(invocation, operation, source, whole) {
   }
 }
 
-// A body that Rust produces. A stream of the host's own leaves behind half of what one written in JavaScript does for each
-// chunk, and what is left behind is collected while all streams wait.
+// A body that Rust produces. A stream of the host's own leaves less behind for each chunk than one written in JavaScript,
+// and what is left behind is collected while all streams wait.
 class Produced {
   readable;
   #writer;

@@ -150,26 +150,29 @@ fn hop_cells(row: &Hops, all: &[Hops]) -> [String; 7] {
     ]
 }
 
+/// Microseconds per request, with identity, ledger and usage on.
+const CPU_LIMITS: [(&str, &str, f64); 7] = [
+    ("workerd", "trivial", 110.0),
+    ("workerd", "json", 400.0),
+    ("workerd", "short", 1000.0),
+    ("native", "trivial", 80.0),
+    ("native", "json", 100.0),
+    ("spin", "json", 200.0),
+    ("spin", "short", 400.0),
+];
+
 /// What the row should keep, with what it does not.
 fn limits(row: &Row) -> Vec<String> {
     if !row.edge {
         return Vec::new();
     }
-    // Of a trivial route, a completion, and a stream of 23 frames.
-    let cpu = match row.target.as_str() {
-        "workerd" => [Some(110.0), Some(400.0), Some(1000.0)],
-        "native" => [Some(80.0), Some(100.0), None],
-        "spin" => [None, Some(200.0), Some(400.0)],
-        _ => [None; 3],
-    };
-    let cpu =
-        ["trivial", "json", "short"].iter().zip(cpu).find_map(|(name, cpu)| cpu.filter(|_| row.scenario == *name));
+    let cpu = CPU_LIMITS.iter().find(|(target, scenario, _)| row.target == *target && row.scenario == *scenario);
     let alone = row.connections == 1;
     let json = (alone && row.scenario == "json").then_some(if row.target == "spin" { 0.5 } else { 1.0 });
     let first = row.frames.as_ref().filter(|frames| alone && frames.paced > 0).map(|frames| frames.added_first_p50_ms);
     let mut limits = Vec::new();
-    if let (Some(cpu), Some(used)) = (cpu, row.cpu_us) {
-        limits.push(format!("cpu {}", verdict(used, cpu)));
+    if let (Some((.., cpu)), Some(used)) = (cpu, row.cpu_us) {
+        limits.push(format!("cpu {}", verdict(used, *cpu)));
     }
     limits.extend(json.map(|limit| format!("+p50 {}", verdict(row.added_p50_ms, limit))));
     if row.target == "spin" && row.scenario == "sse" && !alone {
